@@ -1,0 +1,14 @@
+"""Algorithm 1 of the HSFM paper on tensors; imports torch alone.
+
+Notation, kept through the folder (the paper's symbols where it has them):
+
+====  ==================================================================
+B     independent problems that are solved side by side
+n     rows of a support set S, all classes together
+m     rows of a hard set Q, all classes together
+N     validation rows
+C     classes
+D     features + 1: every feature row ends in a constant 1, so that one
+      matrix ``W`` of shape (B, C, D) holds weights and intercepts
+====  ==================================================================
+"""

@@ -1,0 +1,58 @@
+"""The hard set Q: the highest-loss validation rows of each class (Eqs. 4-6)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class HardSet(NamedTuple):
+    """Rows of the validation set, and what each weighs in the outer loss."""
+
+    index: Tensor  # (B, m) rows of X_val
+    weight: Tensor  # (B, m) 1 / |Q|, or 0 where a class ran out of rows
+
+
+class HardSetMiner:
+    """Pick the ``Khard`` highest-loss mined rows of each class, for every problem.
+
+    Parameters
+    ----------
+    y_val : tensor of shape (N,)
+    mined : bool tensor of shape (B, N)
+        The validation rows that a problem may mine.
+    Khard : int
+        Rows per class; a class with fewer mined rows gives all of them.
+    n_classes : int
+    """
+
+    def __init__(self, y_val, mined, *, Khard, n_classes):
+        counts = torch.bincount(y_val, minlength=n_classes)  # (C,)
+        n_rows = int(counts.max())
+        order = torch.argsort(y_val, stable=True)
+        starts = counts.cumsum(0) - counts  # (C,)
+        slot = torch.arange(n_rows, device=y_val.device)  # (n_rows,)
+        position = (starts[:, None] + slot).clamp(max=len(y_val) - 1)
+        self.rows = order[position]  # (C, n_rows), padded at the end of a row
+        # A padded slot, or a row that this problem must not mine, never wins.
+        self.barred = ~((slot < counts[:, None]) & mined[:, self.rows])  # (B, C, n_rows)
+        available = (~self.barred).sum(-1)  # (B, C)
+        taken = available.clamp(max=Khard)  # (B, C)
+        width = int(taken.max())
+        filled = torch.arange(width, device=y_val.device) < taken[..., None]
+        filled = filled.flatten(1)  # (B, m)
+        # Slots that no problem fills are dropped.
+        self.used = filled.any(0).nonzero()[:, 0]  # (m,)
+        self.width = width
+        # Double, whatever torch's default: 1 / |Q| must not round in a float64 solve.
+        weight = filled.double() / filled.sum(1, keepdim=True)
+        self.weight = weight[:, self.used]  # (B, m)
+
+    def __call__(self, losses: Tensor) -> HardSet:
+        """Return the hard set under ``losses`` of shape (B, N); ties go to the first row."""
+        by_class = losses[:, self.rows].masked_fill(self.barred, -torch.inf)
+        # A stable sort, not topk: equal losses give the same rows on every device.
+        hardest = by_class.sort(dim=-1, descending=True, stable=True).indices
+        hardest = hardest[..., : self.width]  # (B, C, width)
+        rows = self.rows.expand(len(losses), -1, -1).gather(-1, hardest)
+        return HardSet(rows.flatten(1)[:, self.used], self.weight.to(losses.dtype))

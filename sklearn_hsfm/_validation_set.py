@@ -1,0 +1,174 @@
+"""The validation rows: paired with labels and groups, encoded, or held out when absent."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import _num_samples, validate_data
+
+from sklearn_hsfm.metrics._groups import group_membership
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """A validation set that scikit-learn's searches pass on whole.
+
+    A search slices every array argument of ``fit`` that is as long as ``X`` with its
+    training folds, without a word: validation rows among them. This container has no
+    length, so no search can slice it. Pass it as ``X_val``, without ``y_val``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,)
+        Labels.
+    groups : array-like, default=None
+        Group ids of the rows, or boolean membership.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm import HSFMClassifier, ValidationSet
+    >>> from sklearn_hsfm.datasets import make_spurious_features
+    >>> data = make_spurious_features(n_train=200, n_val=200, random_state=0)
+    >>> held = ValidationSet(data.X_val, data.y_val, data.groups_val)
+    >>> HSFMClassifier(epochs=2).fit(data.X_train, data.y_train, held).n_iter_
+    2
+    """
+
+    X: object
+    y: object
+    groups: object = None
+
+
+class Split(NamedTuple):
+    """Training and validation rows, and where in the caller's arrays they stand."""
+
+    X: np.ndarray  # (n_train, n_features)
+    y: np.ndarray  # (n_train,) class indices
+    index: np.ndarray  # (n_train,) rows of the caller's X
+    X_val: np.ndarray  # (n_val, n_features)
+    y_val: np.ndarray  # (n_val,) class indices
+    groups_val: np.ndarray | None  # (n_val, n_groups) bool
+    index_val: np.ndarray  # (n_val,) rows of the caller's X_val, or of X when held out
+
+
+def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
+    """Return the `Split` that ``fit`` works on, after checking every part of it.
+
+    ``X`` and ``y`` are validated and encoded already; ``estimator`` has ``classes_`` and
+    checks the widths and names of ``X_val`` as scikit-learn does.
+    """
+    if isinstance(X_val, ValidationSet):
+        if y_val is not None or groups_val is not None:
+            raise ValueError(
+                "X_val is a ValidationSet, which holds its own labels and groups, but y_val "
+                "or groups_val was passed as well. Put them into the ValidationSet."
+            )
+        X_val, y_val, groups_val = X_val.X, X_val.y, X_val.groups
+    elif X_val is not None and _num_samples(X_val) == len(X):
+        raise ValueError(
+            f"X_val has {len(X)} rows, exactly as many as X. Searches such as GridSearchCV "
+            "silently slice an argument of that length with every training fold, so fit "
+            "cannot tell whether these are the rows that you meant and refuses them. Pass "
+            "X_val=ValidationSet(X_val, y_val, groups_val), which no search can slice; in a "
+            "Pipeline that transforms X_val, leave out one of its rows instead."
+        )
+    if (X_val is None) != (y_val is None):
+        given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+        raise ValueError(
+            f"{given} was passed without {absent}. Pass both, or neither to hold out "
+            "validation_fraction of X."
+        )
+    if X_val is None:
+        if groups_val is not None:
+            raise ValueError("groups_val was passed without X_val and y_val. Pass all three.")
+        return _hold_out(estimator.classes_, X, y, fraction, rng)
+
+    X_val, y_val = validate_data(estimator, X_val, y_val, reset=False, dtype=X.dtype)
+    y_val = _encode(y_val, estimator.classes_)
+    if groups_val is not None:
+        groups_val = group_membership(groups_val, len(y_val))[1]
+    every, every_val = np.arange(len(y)), np.arange(len(y_val))
+    return Split(X, y, every, X_val, y_val, groups_val, every_val)
+
+
+def stratified_part(strata, fraction, rng):
+    """Return a mask of ``fraction`` of the rows, spread evenly over ``strata``.
+
+    Each stratum gives its share, up or down to the next row, so strata of one row are
+    welcome: together they give theirs.
+    """
+    order = rng.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    ticks = np.floor(rng.uniform() + fraction * np.arange(len(strata) + 1))
+    mask = np.zeros(len(strata), dtype=bool)
+    mask[order] = np.diff(ticks) > 0
+    return mask
+
+
+def mined_and_selecting(y_val, groups_val, selection_fraction, rng):
+    """Return which validation rows are mined and which choose the epoch, as two masks.
+
+    They are disjoint and stratified by class and group, except that the only row of a class
+    does both. With ``selection_fraction=None`` all rows do both, as published.
+    """
+    if selection_fraction is None:
+        every = np.ones(len(y_val), dtype=bool)
+        return every, every
+    strata = y_val
+    if groups_val is not None:
+        columns = np.column_stack([y_val, groups_val])
+        strata = np.unique(columns, axis=0, return_inverse=True)[1].ravel()
+    selecting = stratified_part(strata, selection_fraction, rng)
+    mined = ~selecting
+    for c in np.unique(y_val):
+        rows = np.flatnonzero(y_val == c)
+        if len(rows) == 1:
+            mined[rows] = selecting[rows] = True
+        else:
+            _keep_both_sides(selecting, rows)
+            mined[rows] = ~selecting[rows]
+    return mined, selecting
+
+
+def _hold_out(classes, X, y, fraction, rng):
+    held = stratified_part(y, fraction, rng)
+    for c, label in enumerate(classes.tolist()):
+        rows = np.flatnonzero(y == c)
+        if len(rows) < 2:
+            raise ValueError(
+                f"class {label!r} has {len(rows)} row in X, too few to train on and to hold "
+                "out. Pass X_val and y_val, or give every class two rows or more."
+            )
+        _keep_both_sides(held, rows)
+    train, val = np.flatnonzero(~held), np.flatnonzero(held)
+    return Split(X[train], y[train], train, X[val], y[val], None, val)
+
+
+def _keep_both_sides(mask, rows):
+    """Make ``mask`` take at least one of ``rows`` and leave at least one, in place."""
+    if not mask[rows].any():
+        mask[rows[0]] = True
+    elif mask[rows].all():
+        mask[rows[0]] = False
+
+
+def _encode(y_val, classes):
+    y_val = column_or_1d(y_val)
+    unknown = np.setdiff1d(y_val, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y_val has labels that y does not have: {unknown.tolist()}; y has "
+            f"{classes.tolist()}. Drop those rows, or add their classes to X and y. (Bagging, "
+            "Voting and Stacking turn y into integers but not y_val: pass integer labels.)"
+        )
+    absent = np.setdiff1d(classes, y_val)
+    if len(absent):
+        raise ValueError(
+            f"y_val misses classes that y has: {absent.tolist()}. The hard set takes rows of "
+            "every class: add validation rows of these, or leave X_val out to hold out a "
+            "stratified part of X."
+        )
+    return np.searchsorted(classes, y_val)

@@ -1,0 +1,92 @@
+"""Scorers that reduce a metric over groups, for searches and by hand."""
+
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.utils import column_or_1d
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from sklearn_hsfm.metrics._groups import group_membership
+from sklearn_hsfm.metrics._scores import worst_class_accuracy_score
+
+
+class GroupScorer:
+    """A scorer that reduces a metric over groups; made by `make_group_scorer`.
+
+    It requests ``groups`` by itself, so searches need no ``set_score_request``, and it can
+    be a module constant whether or not metadata routing is on.
+    """
+
+    def __init__(self, metric, reduce=min):
+        self.metric = metric
+        self.reduce = reduce
+
+    def __call__(self, estimator, X, y, *, groups=None):
+        """Return the reduced metric of ``estimator.predict(X)``.
+
+        Parameters
+        ----------
+        estimator : fitted classifier
+        X : array-like
+            What ``estimator.predict`` takes.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups)
+            Group ids or boolean membership.
+
+        Returns
+        -------
+        float
+            The reduced metric.
+        """
+        if groups is None:
+            raise ValueError(
+                f"{self!r} got no groups. In a search, call "
+                "sklearn.set_config(enable_metadata_routing=True) first, then "
+                "search.fit(X, y, groups=groups); directly, call "
+                "scorer(estimator, X, y, groups=groups)."
+            )
+        y, y_pred = column_or_1d(y), column_or_1d(estimator.predict(X))
+        _, member = group_membership(groups, len(y))
+        return float(self.reduce([self.metric(y[m], y_pred[m]) for m in member.T if m.any()]))
+
+    def get_metadata_routing(self):
+        """Return the request for ``groups``, as scikit-learn asks for it."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="groups", alias=True)
+        return request
+
+    def __repr__(self):
+        """Return the call that makes this scorer."""
+        return f"make_group_scorer({self.metric.__name__}, {self.reduce.__name__})"
+
+
+def make_group_scorer(metric, reduce=min):
+    """Return a scorer that reduces ``metric`` over groups, for searches and by hand.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(y_true, y_pred) -> float``, called on the rows of each group.
+    reduce : callable, default=min
+        Turns the list of group values into one number; greater must be better.
+
+    Returns
+    -------
+    GroupScorer
+        A scorer that takes ``groups``, routed or by hand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.metrics import accuracy_score
+    >>> from sklearn_hsfm.metrics import make_group_scorer
+    >>> X, y = np.zeros((4, 1)), np.array([0, 0, 0, 1])
+    >>> scorer = make_group_scorer(accuracy_score, np.mean)
+    >>> scorer(DummyClassifier().fit(X, y), X, y, groups=["a", "a", "b", "b"])
+    0.75
+    """
+    return GroupScorer(metric, reduce)
+
+
+worst_group_accuracy = make_group_scorer(accuracy_score)
+worst_class_accuracy = make_scorer(worst_class_accuracy_score)

@@ -1,0 +1,105 @@
+"""Rules that choose an epoch, with and without group labels.
+
+A rule is a function ``rule(y, log_proba, groups) -> float``, greater is better, of the
+class indices ``y`` of shape (n_samples,), the log-probabilities of shape (n_samples,
+n_classes), and ``groups``, ids or boolean membership, or None where none were given.
+"""
+
+import numpy as np
+from scipy.special import log_softmax
+
+from sklearn_hsfm.metrics import worst_class_accuracy_score, worst_group_accuracy_score
+
+__all__ = ["RULES", "EpochRecord", "accuracy", "last", "tail_loss", "worst_class", "worst_group"]
+
+
+def worst_group(y, log_proba, groups):
+    """Return the accuracy of the worst group: the published rule; needs groups."""
+    return worst_group_accuracy_score(y, log_proba.argmax(axis=1), groups)
+
+
+def worst_class(y, log_proba, groups=None):
+    """Return the accuracy of the worst class; uses no groups."""
+    return worst_class_accuracy_score(y, log_proba.argmax(axis=1))
+
+
+def accuracy(y, log_proba, groups=None):
+    """Return the plain accuracy; uses no groups."""
+    return float(np.mean(log_proba.argmax(axis=1) == y))
+
+
+def tail_loss(y, log_proba, groups=None, fraction=0.2):
+    """Return minus the mean of the largest losses of each class; uses no groups.
+
+    The largest ``fraction`` of the losses of a class, at least one, stands in for a group
+    that nobody named; classes count the same.
+    """
+    losses = -log_proba[np.arange(len(y)), y]
+    tails = []
+    for c in np.unique(y):
+        ordered = np.sort(losses[y == c])
+        tails.append(ordered[-max(1, round(fraction * len(ordered))) :].mean())
+    return -float(np.mean(tails))
+
+
+def last(y, log_proba, groups=None):
+    """Return 0: every epoch ties, and of equals the last one is kept."""
+    return 0.0
+
+
+RULES = {rule.__name__: rule for rule in (worst_group, worst_class, accuracy, tail_loss, last)}
+
+
+def resolve_rule(selection, groups):
+    """Return the name and the function of the rule that ``selection`` stands for.
+
+    Raises
+    ------
+    ValueError
+        If the rule needs groups and there are none.
+    """
+    if callable(selection):
+        return getattr(selection, "__name__", repr(selection)), selection
+    name = selection
+    if selection == "auto":
+        name = "worst_class" if groups is None else "worst_group"
+    if name == "worst_group" and groups is None:
+        raise ValueError(
+            "selection='worst_group' chooses the epoch by the groups of the validation rows, "
+            "and fit got no groups_val. Pass groups_val, or choose a rule that needs no "
+            "groups: selection='worst_class' or 'tail_loss'."
+        )
+    return name, RULES[name]
+
+
+class EpochRecord:
+    """Score every epoch on the rows that choose, and remember the scores.
+
+    Attributes
+    ----------
+    name : str
+        The rule that scores.
+    values : dict of list
+        "score", by that rule, and the accuracies that one looks at beside it, an entry an
+        epoch.
+    """
+
+    def __init__(self, selection, y_val, groups_val, rows, verbose=0):
+        self.name, self._rule = resolve_rule(selection, groups_val)
+        self._rows, self._y = rows, y_val[rows]
+        self._groups = None if groups_val is None else groups_val[rows]
+        self._verbose = verbose
+        self._watched = {"accuracy": accuracy, "worst_class": worst_class}
+        if groups_val is not None:
+            self._watched["worst_group"] = worst_group
+        self.values = {name: [] for name in ("score", *self._watched)}
+
+    def __call__(self, epoch, logits):
+        """Return the score of one problem's validation logits, (1, n_val, n_classes)."""
+        log_proba = log_softmax(logits[0, self._rows], axis=1)
+        for name, rule in {"score": self._rule, **self._watched}.items():
+            self.values[name].append(float(rule(self._y, log_proba, self._groups)))
+        score = self.values["score"][-1]
+        if self._verbose and epoch % self._verbose == 0:
+            print(f"epoch {epoch}: {self.name} {score:.4f}")
+        return [score]

@@ -1,0 +1,54 @@
+"""One thread before torch starts (ten times faster at these sizes), data, clean config."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+import sklearn
+import torch
+
+from sklearn_hsfm.datasets import load_features, make_spurious_features
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def default_config():
+    """Give every test scikit-learn's default configuration."""
+    with sklearn.config_context(enable_metadata_routing=False):
+        yield
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Two classes, a shortcut, sizes that differ."""
+    return make_spurious_features(n_train=300, n_val=120, n_test=200, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def real_features():
+    """Return a loader of the real feature files; skips where they are absent."""
+
+    def load(name):
+        path = REAL_DATA / f"{name}.npz"
+        if not path.is_file():
+            pytest.skip(f"real features are not here: no file {path.name} in shared/data")
+        return load_features(path)
+
+    return load
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device here"))
