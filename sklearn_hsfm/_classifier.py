@@ -40,7 +40,7 @@ class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    support_per_class : int, default=16
+    support_per_class : int, default=64
         Support rows of each class, |S| per class in the paper, drawn from ``X``. A class
         with fewer rows gives each of them several times, as evenly as possible.
     T : int, default=15
@@ -51,7 +51,7 @@ class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Hard validation rows of each class; a class with fewer gives all.
     epochs : int, default=40
         Rounds of mining, editing and moving the head.
-    inner_lr : float, default=1e-2
+    inner_lr : float, default=3e-4
         Alpha: the rate of the inner gradient steps, and of Adam on the head.
     outer_lr : float, default=0.1
         Eta: the rate of Adam on the support, in units of (standardised) features: about
@@ -189,12 +189,12 @@ or callable, default="auto"
     def __init__(
         self,
         *,
-        support_per_class=16,
+        support_per_class=64,
         T=15,
         KH=15,
         Khard=64,
         epochs=40,
-        inner_lr=1e-2,
+        inner_lr=3e-4,
         outer_lr=0.1,
         standardize=True,
         init_head=None,

@@ -86,7 +86,10 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
             raise ValueError("groups_val was passed without X_val and y_val. Pass all three.")
         return _hold_out(estimator.classes_, X, y, fraction, rng)
 
-    X_val, y_val = validate_data(estimator, X_val, y_val, reset=False, dtype=X.dtype)
+    try:
+        X_val, y_val = validate_data(estimator, X_val, y_val, reset=False, dtype=X.dtype)
+    except ValueError as error:  # scikit-learn calls every array X
+        raise ValueError(f"In X_val, y_val: {error}") from error
     y_val = _encode(y_val, estimator.classes_)
     if groups_val is not None:
         groups_val = group_membership(groups_val, len(y_val))[1]

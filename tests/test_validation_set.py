@@ -32,7 +32,7 @@ def test_unknown_and_missing_classes(data):
 
 
 def test_widths_lengths_and_values(data):
-    with pytest.raises(ValueError, match="X has 31 features, but HSFMClassifier is expecting 32"):
+    with pytest.raises(ValueError, match="In X_val, y_val: X has 31 features, but HSFMClassifier is expecting 32"):
         fit(data, data.X_val[:, :-1], data.y_val)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fit(data, data.X_val, data.y_val[:-1])
@@ -42,7 +42,7 @@ def test_widths_lengths_and_values(data):
         fit(data, data.X_val, data.y_val, groups_val=np.where(np.arange(120) == 4, np.nan, 1.0))
     broken = data.X_val.copy()
     broken[3, 2] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(ValueError, match="In X_val, y_val: Input X contains NaN"):
         fit(data, broken, data.y_val)
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         fit(data, data.X_val[:0], data.y_val[:0])
