@@ -137,8 +137,8 @@ or callable, default="auto"
     little with ``selection_fraction``, without bound when the mined rows choose, since with
     more features than hard rows the edits memorise them.
 
-    The default rates are those with the best worst group over six sets of standardised
-    deep and tabular features, judged on validation rows that the fits did not see.
+    No pair of rates serves all data. The defaults are gentle: they suit standardised deep
+    features, and leave the intercept about where the initial head has it.
 
     With ``paper_settings`` and ``standardize=False`` the fit equals the published procedure:
     gradient descent inside, Adam on the support with clipping, one Adam state of the head

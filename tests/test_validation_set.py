@@ -32,7 +32,9 @@ def test_unknown_and_missing_classes(data):
 
 
 def test_widths_lengths_and_values(data):
-    with pytest.raises(ValueError, match="In X_val, y_val: X has 31 features, but HSFMClassifier is expecting 32"):
+    with pytest.raises(
+        ValueError, match="In X_val, y_val: X has 31 features, but HSFMClassifier is expecting 32"
+    ):
         fit(data, data.X_val[:, :-1], data.y_val)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fit(data, data.X_val, data.y_val[:-1])
