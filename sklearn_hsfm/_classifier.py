@@ -9,20 +9,23 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._core.solve import Problem, augment, solve
+from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.solve import solve
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
     initial_head,
     one_row_for_two_classes,
     to_raw,
 )
-from sklearn_hsfm._validation_set import mined_and_selecting, split_validation
+from sklearn_hsfm._validation_set import (
+    check_training_rows,
+    mined_and_selecting,
+    split_validation,
+)
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _COUNT = [Interval(Integral, 1, None, closed="left")]
@@ -259,7 +262,7 @@ or callable, default="auto"
         ConvergenceWarning
             If the rates are so large that the numbers overflow.
         """
-        X, y = self._check_training_rows(X, y)
+        X, y = check_training_rows(self, X, y)
         device = resolve_device(self.device)
         rng = check_random_state(self.random_state)
         split = split_validation(
@@ -278,31 +281,17 @@ or callable, default="auto"
         self._store(solution, split, support, head, scaler, record)
         return self
 
-    def _check_training_rows(self, X, y):
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        check_classification_targets(y)
-        self.classes_, y = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has one class, {self.classes_.tolist()}; a classifier needs two or more."
-            )
-        return X, y
-
     def _solve(self, split, support, head, scaler, mined, record, device):
-        options = {"dtype": getattr(torch, self.dtype), "device": device}
-
-        def features(rows):  # torch.tensor copies, so read-only arrays are welcome
-            rows = rows if scaler is None else scaler.transform(rows)
-            return augment(torch.tensor(rows, **options))  # (rows, D)
-
-        coef, intercept = (torch.tensor(a, **options) for a in head)
-        problem = Problem(
-            H=features(split.X[support])[None],
-            y=torch.tensor(split.y[support], device=device),
-            W=augment(coef, intercept)[None],
-            X_val=features(split.X_val),
-            y_val=torch.tensor(split.y_val, device=device),
-            mined=torch.tensor(mined, device=device)[None],
+        scale = scaler.transform if scaler is not None else np.asarray
+        problem = Problem.from_arrays(
+            scale(split.X[support])[None],
+            split.y[support],
+            head,
+            scale(split.X_val),
+            split.y_val,
+            mined[None],
+            dtype=self.dtype,
+            device=device,
         )
         return solve(
             problem,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
 from sklearn_hsfm.metrics._groups import group_membership
@@ -52,6 +53,18 @@ class Split(NamedTuple):
     y_val: np.ndarray  # (n_val,) class indices
     groups_val: np.ndarray | None  # (n_val, n_groups) bool
     index_val: np.ndarray  # (n_val,) rows of the caller's X_val, or of X when held out
+
+
+def check_training_rows(estimator, X, y):
+    """Return validated ``X``, and ``y`` as indices into ``estimator.classes_``, which it sets."""
+    X, y = validate_data(estimator, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
+    check_classification_targets(y)
+    estimator.classes_, y = np.unique(y, return_inverse=True)
+    if len(estimator.classes_) < 2:
+        raise ValueError(
+            f"y has one class, {estimator.classes_.tolist()}; a classifier needs two or more."
+        )
+    return X, y
 
 
 def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):

@@ -12,7 +12,8 @@ from sklearn_hsfm._core.metagradient import (
     head_logits,
     primal_metagradient,
 )
-from sklearn_hsfm._core.solve import Problem, augment, flush_denormals, solve
+from sklearn_hsfm._core.problem import Problem, augment
+from sklearn_hsfm._core.solve import flush_denormals, solve
 
 FORMS = [gram_metagradient, primal_metagradient]
 

@@ -55,4 +55,4 @@ class HardSetMiner:
         hardest = by_class.sort(dim=-1, descending=True, stable=True).indices
         hardest = hardest[..., : self.width]  # (B, C, width)
         rows = self.rows.expand(len(losses), -1, -1).gather(-1, hardest)
-        return HardSet(rows.flatten(1)[:, self.used], self.weight.to(losses.dtype))
+        return HardSet(rows.flatten(1)[:, self.used], self.weight)

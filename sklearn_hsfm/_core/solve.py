@@ -1,8 +1,7 @@
 """Algorithm 1: edit the support, then move the head, epoch after epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch.optim.adam import adam
 
 from sklearn_hsfm._core.hard_set import HardSetMiner
 from sklearn_hsfm._core.metagradient import choose_metagradient, head_logits
+from sklearn_hsfm._core.problem import Problem
 
 # The published procedure leaves Adam as torch ships it.
 ADAM = {
@@ -24,16 +24,16 @@ ADAM = {
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """B problems that share their validation rows and the labels of their support."""
+class Epoch(NamedTuple):
+    """Where B problems stand after an epoch; the tensors are overwritten by the next one."""
 
-    H: Tensor  # (B, n, D) initial support, each row ending in 1
-    y: Tensor  # (n,) class of each support row
-    W: Tensor  # (B, C, D) initial head, intercept last
-    X_val: Tensor  # (N, D) validation rows, each ending in 1
-    y_val: Tensor  # (N,)
-    mined: Tensor  # (B, N) bool, the rows that a problem may mine
+    number: int  # 0: before the first
+    W: Tensor  # (B, C, D)
+    H: Tensor  # (B, n, D)
+    logits: Tensor  # (B, N, C) of the validation rows
+    inner_loss: Tensor  # (B,) after the head's steps
+    outer_loss: Tensor  # (B,) at the last edit, before it acts; NaN before the first epoch
+    hard: Tensor  # (B, m) rows of X_val; none before the first epoch
 
 
 class Solution(NamedTuple):
@@ -50,19 +50,7 @@ class Solution(NamedTuple):
     hard: Tensor  # (n_epochs, B, m) rows of X_val
 
 
-def augment(X: Tensor, last: Tensor | float = 1.0) -> Tensor:
-    """Return ``X`` of shape (..., d) as (..., D): zeros, then ``last``, are appended.
-
-    D is a multiple of 16: rows that start on a cache line multiply up to twice as fast.
-    """
-    d = X.shape[-1]
-    out = X.new_zeros(*X.shape[:-1], d + 16 - d % 16)
-    out[..., :d] = X
-    out[..., -1] = last
-    return out
-
-
-def solve(
+def iterate(
     problem: Problem,
     *,
     T: int,
@@ -72,14 +60,8 @@ def solve(
     inner_lr: Sequence[float],
     outer_lr: Sequence[float],
     clip_norm: float | None,
-    score: Callable[[int, object], Sequence[float]],
-) -> Solution:
-    """Run Algorithm 1 on every problem and keep the epoch that scores best.
-
-    ``score(epoch, logits)`` gets the validation logits as an array, (B, N, C), and returns one
-    number per problem, greater is better; of equal scores the last epoch wins, as published.
-    The initial head, epoch 0, is scored for the record and is no candidate.
-    """
+) -> Iterator[Epoch]:
+    """Run Algorithm 1 on every problem; yield the start, then every epoch that stays finite."""
     H, W, y = problem.H.clone(), problem.W.clone(), problem.y
     B, n, D = H.shape
     C = W.shape[1]
@@ -90,18 +72,16 @@ def solve(
     metagradient = choose_metagradient(n, C, D, T)
     edit = _adam(H, outer_lr)
     fit = _adam(W, inner_lr)
-    best_W, best_H, best_epoch = W.clone(), H.clone(), [0] * B
-    diverged = False
 
-    with torch.no_grad(), flush_denormals():
-        logits = head_logits(W, problem.X_val)  # (B, N, C)
-        scores = [score(0, logits.cpu().numpy())]
-        inner = [_cross_entropy(head_logits(W, H), Y).mean(-1)]
-        outer, hard_rows = [], []
-        for epoch in range(1, epochs + 1):
+    logits = head_logits(W, problem.X_val)  # (B, N, C)
+    inner_loss = _cross_entropy(head_logits(W, H), Y).mean(-1)
+    no_loss, no_rows = torch.full_like(inner_loss, torch.nan), problem.y_val.new_empty(B, 0)
+    yield Epoch(0, W, H, logits, inner_loss, no_loss, no_rows)
+    for number in range(1, epochs + 1):
+        with torch.no_grad(), flush_denormals():
             hard = mine(_cross_entropy(logits, Y_val))
             Q, Yq = problem.X_val[hard.index], Y_val[hard.index]  # (B, m, D), (B, m, C)
-            weight = hard.weight[..., None]  # (B, m, 1)
+            weight = hard.weight.to(H.dtype)[..., None]  # (B, m, 1)
             for _ in range(KH):
                 loss, gradient = metagradient(H, Y, W, Q, Yq, weight, alpha=alpha, T=T)
                 edit(_clip(gradient, clip_norm))
@@ -109,32 +89,55 @@ def solve(
                 error = (torch.softmax(head_logits(W, H), dim=-1) - Y).div_(n)  # (B, n, C)
                 fit(error.mT @ H)
             logits = head_logits(W, problem.X_val)
-            if not torch.isfinite(logits).all():
-                diverged = True
-                break
-            hard_rows.append(hard.index)
-            outer.append(loss)
-            inner.append(_cross_entropy(head_logits(W, H), Y).mean(-1))
-            scores.append(score(epoch, logits.cpu().numpy()))
-            for b in range(B):
-                if best_epoch[b] == 0 or scores[epoch][b] >= scores[best_epoch[b]][b]:
-                    best_epoch[b] = epoch
-                    best_W[b], best_H[b] = W[b], H[b]
+            inner_loss = _cross_entropy(head_logits(W, H), Y).mean(-1)
+        if not torch.isfinite(logits).all():
+            return
+        yield Epoch(number, W, H, logits, inner_loss, loss, hard.index)
 
-    # No edit has been tried before the first epoch, so epoch 0 has no outer loss.
-    outer.insert(0, torch.full_like(inner[0], torch.nan))
-    no_rows = problem.y_val.new_empty(0, B, len(mine.used))
+
+def solve(
+    problem: Problem, *, score: Callable[[int, object], Sequence[float]], **settings
+) -> Solution:
+    """Run `iterate` and keep the epoch of each problem that scores best.
+
+    ``score(epoch, logits)`` gets the validation logits as an array, (B, N, C), and returns one
+    number per problem, greater is better; of equal scores the last epoch wins, as published.
+    The initial head, epoch 0, is scored for the record and is no candidate.
+    """
+    record = []
+    for epoch in iterate(problem, **settings):
+        scores = score(epoch.number, epoch.logits.cpu().numpy())
+        record.append((scores, epoch.inner_loss, epoch.outer_loss, epoch.hard))
+        if epoch.number == 0:
+            best_W, best_H, best_epoch = epoch.W.clone(), epoch.H.clone(), [0] * len(scores)
+            continue
+        for b, best in enumerate(best_epoch):
+            if best == 0 or scores[b] >= record[best][0][b]:
+                best_epoch[b] = epoch.number
+                best_W[b], best_H[b] = epoch.W[b], epoch.H[b]
+    scores, inner_loss, outer_loss, hard = zip(*record, strict=True)
     return Solution(
         W=best_W,
         H=best_H,
         best_epoch=best_epoch,
-        n_epochs=len(hard_rows),
-        diverged=diverged,
+        n_epochs=len(record) - 1,
+        diverged=len(record) - 1 < settings["epochs"],
         scores=torch.tensor(scores, dtype=torch.float64),
-        inner_loss=torch.stack(inner),
-        outer_loss=torch.stack(outer),
-        hard=torch.stack(hard_rows) if hard_rows else no_rows,
+        inner_loss=torch.stack(inner_loss),
+        outer_loss=torch.stack(outer_loss),
+        hard=torch.stack(hard[1:]) if hard[1:] else hard[0][None][:0],
     )
+
+
+def every_head(problem: Problem, *, every: int, **settings) -> Tensor:
+    """Run `iterate` and return the heads of every so many epochs, (n_kept, B, C, D).
+
+    The first is the initial head. A problem that overflows ends the run of all; the last
+    finite heads then stand for the epochs that are missing.
+    """
+    n_kept = settings["epochs"] // every + 1
+    heads = [e.W.clone() for e in iterate(problem, **settings) if e.number % every == 0]
+    return torch.stack(heads + heads[-1:] * (n_kept - len(heads)))
 
 
 @contextmanager
