@@ -1,5 +1,6 @@
 """The validation rows: paired with labels and groups, encoded, or held out when absent."""
 
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,11 +134,7 @@ def mined_and_selecting(y_val, groups_val, selection_fraction, rng):
     if selection_fraction is None:
         every = np.ones(len(y_val), dtype=bool)
         return every, every
-    strata = y_val
-    if groups_val is not None:
-        columns = np.column_stack([y_val, groups_val])
-        strata = np.unique(columns, axis=0, return_inverse=True)[1].ravel()
-    selecting = stratified_part(strata, selection_fraction, rng)
+    selecting = stratified_part(_strata(y_val, groups_val), selection_fraction, rng)
     mined = ~selecting
     for c in np.unique(y_val):
         rows = np.flatnonzero(y_val == c)
@@ -147,6 +144,43 @@ def mined_and_selecting(y_val, groups_val, selection_fraction, rng):
             _keep_both_sides(selecting, rows)
             mined[rows] = ~selecting[rows]
     return mined, selecting
+
+
+def cross_fit_folds(y_val, groups_val, cv, n_repeats, rng):
+    """Return which validation rows each split holds out, (cv * n_repeats, n_val).
+
+    Folds are stratified by class and group. A class with fewer rows than ``cv`` lowers their
+    number to its rows; with one row there is nothing to hold out, and every split holds out
+    all rows, which then both mine and judge.
+    """
+    smallest = int(np.bincount(y_val).min())
+    folds = min(cv, smallest)
+    if folds < cv:
+        warnings.warn(
+            f"The smallest class has {smallest} validation row(s), fewer than cv={cv}: "
+            + (f"cv={folds} is used." if folds > 1 else "all rows both mine and judge.")
+            + " Give it more rows for an honest choice.",
+            stacklevel=3,
+        )
+    if folds == 1:
+        return np.ones((n_repeats, len(y_val)), dtype=bool)
+    strata = _strata(y_val, groups_val)
+    held_out = []
+    for _ in range(n_repeats):
+        order = rng.permutation(len(y_val))
+        order = order[np.lexsort((strata[order], y_val[order]))]
+        fold = np.empty(len(y_val), dtype=int)
+        fold[order] = (np.arange(len(y_val)) + rng.randint(folds)) % folds
+        held_out += [fold == k for k in range(folds)]
+    return np.array(held_out)
+
+
+def _strata(y_val, groups_val):
+    """Return one integer for each combination of class and groups."""
+    if groups_val is None:
+        return y_val
+    columns = np.column_stack([y_val, groups_val])
+    return np.unique(columns, axis=0, return_inverse=True)[1].ravel()
 
 
 def _hold_out(classes, X, y, fraction, rng):

@@ -1,0 +1,332 @@
+"""Worst-group accuracy of every method on every set of features, over seeds.
+
+``python -m benchmarks.robustness --data-dir DIR`` runs what is not yet in
+``benchmarks/results/robustness.jsonl`` and prints the table, also into
+``benchmarks/results/robustness.md``. ``--variant`` multiplies all features (x0.05, x20), or draws
+the validation rows with the training set's own skew (skewed).
+
+All methods see the same rows. Nothing is chosen on test rows.
+"""
+
+import argparse
+import json
+import platform
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, __version__, paper_settings
+from sklearn_hsfm.datasets import load_features
+from sklearn_hsfm.metrics import group_scores, worst_group_accuracy_score
+
+RESULTS = Path(__file__).parent / "results"
+# column: (file, whether the network's own head is the start, column of Table 11)
+SETS = {
+    "waterbirds": ("waterbirds_efflite2", False, "waterbirds"),
+    "dominoes": ("dominoes_efflite0", False, "dominoes"),
+    "faces": ("faces_gender_efflite0", False, "waterbirds"),
+    "adult": ("adult_sex", False, "waterbirds"),
+    "dominoes-erm, own head": ("dominoes_erm_efflite0", True, "dominoes"),
+    "dominoes-erm, LR head": ("dominoes_erm_efflite0", False, "dominoes"),
+    "waterbirds-erm, own head": ("waterbirds_erm_efflite0", True, "waterbirds"),
+    "waterbirds-erm, LR head": ("waterbirds_erm_efflite0", False, "waterbirds"),
+    "cub50": ("cub50_efflite2", False, "waterbirds"),
+}
+VARIANTS = ("plain", "x0.05", "x20", "skewed")
+
+
+def erm(data, seed, paper):
+    """Take the head of the network, or a logistic regression on standardised features."""
+    if data.head is not None:
+        return HeadOf(*data.head)
+    return probe(C=0.01).fit(data.X_train, data.y_train)
+
+
+def class_balanced_erm(data, seed, paper):
+    """Fit the same regression with classes weighted equally."""
+    return probe(C=0.01, class_weight="balanced").fit(data.X_train, data.y_train)
+
+
+def hard_rows_alone(data, seed, paper):
+    """Move the head by Adam straight on the mined validation rows: the ablation of edits."""
+    return HardRowFineTuning(seed).fit(data)
+
+
+def hsfm_published(data, seed, paper):
+    """Fit the published procedure; groups choose the epoch."""
+    clf = HSFMClassifier(
+        **paper_settings(paper), standardize=False, init_head=data.head, random_state=seed
+    )
+    return clf.fit(data.X_train, data.y_train, **validation(data, groups=True))
+
+
+def hsfm_cv_groups(data, seed, paper):
+    """Fit the defaults; groups judge."""
+    clf = HSFMClassifierCV(init_head=data.head, random_state=seed)
+    return clf.fit(data.X_train, data.y_train, **validation(data, groups=True))
+
+
+def hsfm_cv(data, seed, paper):
+    """Fit the defaults; no groups anywhere."""
+    clf = HSFMClassifierCV(init_head=data.head, random_state=seed)
+    return clf.fit(data.X_train, data.y_train, **validation(data, groups=False))
+
+
+def dfr(data, seed, paper):
+    """Fit deep feature reweighting on validation rows, the published recipe."""
+    return DFR(seed).fit(data)
+
+
+# name: (validation labels and groups it uses, how to fit it)
+METHODS = {
+    "ERM": ("-", erm),
+    "ERM, class-balanced": ("-", class_balanced_erm),
+    "hard rows, no edits": ("labels", hard_rows_alone),
+    "HSFM, as published": ("labels; groups select", hsfm_published),
+    "HSFMClassifierCV, groups": ("labels; groups select", hsfm_cv_groups),
+    "HSFMClassifierCV": ("labels", hsfm_cv),
+    "DFR": ("labels; groups fit and select", dfr),
+}
+NEEDS_GROUPS = ("HSFM, as published", "HSFMClassifierCV, groups", "DFR")
+
+
+def probe(**params):
+    """Return an unfitted logistic regression on standardised features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, **params))
+
+
+def validation(data, *, groups):
+    """Return the validation arguments of ``fit``."""
+    if data.X_val is None:
+        return {}
+    known = {"groups_val": data.groups_val} if groups else {}
+    return {"X_val": data.X_val, "y_val": data.y_val, **known}
+
+
+class HeadOf:
+    """A linear head that predicts class indices."""
+
+    def __init__(self, coef, intercept):
+        self.coef, self.intercept = np.atleast_2d(coef), np.ravel(intercept)
+
+    def predict(self, X):
+        """Return class indices."""
+        logits = X @ self.coef.T + self.intercept
+        return (logits[:, 0] > 0).astype(int) if len(self.coef) == 1 else logits.argmax(axis=1)
+
+
+class DFR:
+    """The published recipe: one half tunes C, then 20 group-balanced refits are averaged."""
+
+    def __init__(self, seed):
+        self.rng = np.random.RandomState(seed)
+
+    def fit(self, data):
+        """Fit on the validation rows of ``data``."""
+        X, y, groups = data.X_val, data.y_val, data.groups_val
+        order = self.rng.permutation(len(y))
+        first, second = order[: len(y) // 2], order[len(y) // 2 :]
+        rows = self._balanced(first, groups)
+        scaler = StandardScaler().fit(X[rows])
+        scores = {}
+        for C in (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01):
+            model = l1(C).fit(scaler.transform(X[rows]), y[rows])
+            pred = model.predict(scaler.transform(X[second]))
+            scores[C] = worst_group_accuracy_score(y[second], pred, groups[second])
+        C = max(scores, key=scores.get)  # the first, and largest, of equals
+        self.scaler = StandardScaler().fit(data.X_train)
+        heads = []
+        for _ in range(20):
+            rows = self._balanced(np.arange(len(y)), groups)
+            model = l1(C).fit(self.scaler.transform(X[rows]), y[rows])
+            heads.append((model.coef_, model.intercept_))
+        self.head = HeadOf(*(np.mean(part, axis=0) for part in zip(*heads, strict=True)))
+        return self
+
+    def predict(self, X):
+        """Return class indices."""
+        return self.head.predict(self.scaler.transform(X))
+
+    def _balanced(self, rows, groups):
+        members = [self.rng.permutation(rows[groups[rows] == g]) for g in np.unique(groups[rows])]
+        size = min(map(len, members))
+        return np.concatenate([m[:size] for m in members])
+
+
+def l1(C):
+    """Return the penalised regression of the recipe."""
+    new = tuple(int(v) for v in sklearn.__version__.split(".")[:2]) >= (1, 8)
+    penalty = {"l1_ratio": 1} if new else {"penalty": "l1"}
+    return LogisticRegression(C=C, solver="liblinear", **penalty)
+
+
+class HardRowFineTuning:
+    """HSFM's loop without a support: the head takes its steps on the mined rows themselves."""
+
+    def __init__(self, seed, epochs=40, T=15, Khard=64, lr=3e-4):
+        self.seed, self.epochs, self.T, self.Khard, self.lr = seed, epochs, T, Khard, lr
+
+    def fit(self, data):
+        """Mine two thirds of the validation rows; the worst class of the rest selects."""
+        rng = np.random.RandomState(self.seed)
+        self.scaler = StandardScaler().fit(data.X_train)
+        Z, y = self.scaler.transform(data.X_val), data.y_val.astype(int)
+        order = rng.permutation(len(y))
+        mined, selecting = order[: 2 * len(y) // 3], order[2 * len(y) // 3 :]
+        start = LogisticRegression(C=0.01, max_iter=1000)
+        start.fit(self.scaler.transform(data.X_train), data.y_train)
+        w = torch.tensor(np.r_[start.coef_[0], start.intercept_], dtype=torch.float32)
+        w.requires_grad_()
+        adam = torch.optim.Adam([w], lr=self.lr)
+        X = torch.tensor(np.c_[Z, np.ones(len(Z))], dtype=torch.float32)
+        target = torch.tensor(y, dtype=torch.float32)
+        loss_of = torch.nn.BCEWithLogitsLoss(reduction="none")
+        best = -1.0
+        for _ in range(self.epochs):
+            with torch.no_grad():
+                losses = loss_of(X @ w, target).numpy()
+            hard = np.concatenate(
+                [
+                    rows[np.argsort(-losses[rows])[: self.Khard]]
+                    for rows in (mined[y[mined] == c] for c in (0, 1))
+                ]
+            )
+            for _ in range(self.T):
+                adam.zero_grad()
+                loss_of(X[hard] @ w, target[hard]).mean().backward()
+                adam.step()
+            head = HeadOf(w.detach().numpy()[None, :-1], w.detach().numpy()[-1:].copy())
+            pred = head.predict(Z[selecting])
+            score = worst_group_accuracy_score(y[selecting], pred, y[selecting])
+            if score >= best:
+                best, self.head = score, HeadOf(head.coef.copy(), head.intercept)
+        return self
+
+    def predict(self, X):
+        """Return class indices."""
+        return self.head.predict(self.scaler.transform(X))
+
+
+def load(folder, file, own_head, variant, seed):
+    """Return the data of a column in a variant, or None where the file is absent."""
+    path = Path(folder) / f"{file}.npz"
+    if not path.is_file():
+        return None
+    data = load_features(path)
+    if not own_head:
+        data.head = None
+    if variant.startswith("x"):
+        factor = float(variant[1:])
+        for split in ("train", "val", "test"):
+            if data[f"X_{split}"] is not None:
+                data[f"X_{split}"] = data[f"X_{split}"] * np.float32(factor)
+        if data.head is not None:
+            data.head = data.head[0] / factor, data.head[1]
+    if variant == "skewed" and data.groups_val is not None:
+        rng = np.random.RandomState(seed)
+        ids, train = np.unique(data.groups_train, return_counts=True)
+        rows = [rng.permutation(np.flatnonzero(data.groups_val == g)) for g in ids]
+        share = min(len(r) / t for r, t in zip(rows, train, strict=True))
+        kept = np.concatenate(
+            [r[: max(2, round(share * t))] for r, t in zip(rows, train, strict=True)]
+        )
+        for key in ("X_val", "y_val", "groups_val"):
+            data[key] = data[key][kept]
+    return data
+
+
+def run(name, method, data, seed, paper):
+    """Return the record of one run."""
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = METHODS[method][1](data, seed, paper)
+    seconds = time.perf_counter() - start
+    groups = data.y_test if data.groups_test is None else data.groups_test
+    scores = group_scores(data.y_test, model.predict(data.X_test), groups)
+    return {"worst": scores.worst, "average": scores.average, "seconds": seconds}
+
+
+def main(argv=None):
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
+    parser.add_argument("--data-dir", default="../shared/data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--variant", choices=VARIANTS, default="plain")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    args = parser.parse_args(argv)
+    RESULTS.mkdir(exist_ok=True)
+    log = RESULTS / "robustness.jsonl"
+    records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = {(r["variant"], r["set"], r["method"], r["seed"]) for r in records}
+    versions = {
+        "sklearn_hsfm": __version__,
+        "torch": torch.__version__,
+        "sklearn": sklearn.__version__,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+    for name in args.sets:
+        file, own_head, paper = SETS[name]
+        for seed in range(args.seeds):
+            todo = [m for m in args.methods if (args.variant, name, m, seed) not in done]
+            data = load(args.data_dir, file, own_head, args.variant, seed) if todo else None
+            if data is None:
+                continue
+            for method in todo:
+                if data.groups_val is None and method in (*NEEDS_GROUPS, "hard rows, no edits"):
+                    continue
+                record = {"variant": args.variant, "set": name, "method": method, "seed": seed}
+                record |= {**run(name, method, data, seed, paper), **versions}
+                records.append(record)
+                with log.open("a") as file_:
+                    file_.write(json.dumps(record) + "\n")
+                print(
+                    *(record[k] for k in ("set", "method", "seed", "worst", "seconds")), flush=True
+                )
+    text = "\n\n".join(
+        table(records, v) for v in VARIANTS if any(r["variant"] == v for r in records)
+    )
+    (RESULTS / "robustness.md").write_text(text + "\n")
+    print("\n" + text)
+
+
+def table(records, variant):
+    """Return the Markdown table of one variant."""
+    rows = [f"### Validation and features: {variant}\n", "Worst group / average, mean ± sd; s.\n"]
+    names = [s for s in SETS if any(r["set"] == s and r["variant"] == variant for r in records)]
+    rows.append("| method | uses of validation | " + " | ".join(names) + " |")
+    rows.append("| --- " * (len(names) + 2) + "|")
+    for method, (uses, _) in METHODS.items():
+        cells = []
+        for name in names:
+            key = (variant, name, method)
+            runs = [r for r in records if (r["variant"], r["set"], r["method"]) == key]
+            cells.append(cell(runs))
+        rows.append(f"| {method} | {uses} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def cell(runs):
+    """Return mean and spread of the runs of one method on one set."""
+    if not runs:
+        return "-"
+    worst, average, seconds = (
+        np.array([r[k] for r in runs]) for k in ("worst", "average", "seconds")
+    )
+    return (
+        f"{worst.mean():.3f} ± {worst.std():.3f} / {average.mean():.3f} ± {average.std():.3f}; "
+        f"{seconds.mean():.0f} s, {len(runs)} seeds"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,427 @@
+"""HSFMClassifierCV: cross-fitted settings, the good ones averaged, nothing to tune."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import ParameterGrid
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_hsfm import _candidates, selection
+from sklearn_hsfm._classifier import draw_support
+from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.solve import every_head
+from sklearn_hsfm._linear_head import LinearHeadMixin, initial_head, to_raw
+from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
+
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+_DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [0.1]}
+_EVERY = 2  # epochs between two candidates of a setting
+
+
+class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
+    """HSFM with nothing to tune: cross-fitted over settings, the good heads averaged.
+
+    `HSFMClassifier` mines validation rows, and what it mines it memorises. Here no row that
+    judges a head was mined for it. The validation rows are cut into folds; every setting of
+    ``param_grid`` mines all folds but one and is judged on the one left out, at every second
+    epoch; repeats draw new folds and supports. All candidates within one standard error of the
+    best are averaged, which is exact since heads are linear, and the intercept of the average
+    is placed on out-of-fold logits.
+
+    Without group labels, the judge is accuracy in the worst *shortcut slice*. Within each
+    class, the rows are split at the median of what the ERM head says beyond what the repaired
+    head explains; one half is what the shortcut helps, the other what it hurts. Slices and
+    repaired head are found in turn, three times.
+
+    Parameters
+    ----------
+    param_grid : dict, list of dict or "default", default="default"
+        Settings: "C" (of the `LogisticRegression` to start from, on standardised features;
+        None is ``init_head``), "inner_lr" and "outer_lr", as in `HSFMClassifier`. "default" is
+        3 x 2 x 1 settings, and two more that start from ``init_head`` when it is given.
+    cv : int, default=2
+        Folds of the validation rows, stratified by class and group.
+    n_repeats : int, default=3
+        Times that folds and supports are drawn.
+    scoring : {"auto", "worst_group", "worst_slice", "worst_class", "balanced"} or callable, \
+default="auto"
+        What a candidate is judged by on rows that it did not mine. "auto" is the worst group
+        where ``groups_val`` is given, else the worst slice. A callable, such as a rule of
+        `sklearn_hsfm.selection`, is called as ``rule(y, log_proba, groups)``; then the best
+        tenth of the candidates is averaged and the intercept left as it is.
+    support_per_class : int or "auto", default="auto"
+        Support rows of each class; "auto" is 64 over the number of classes, 4 at least.
+    T, KH, Khard, epochs : int, default=15, 10, 64, 30
+        As in `HSFMClassifier`.
+    init_head : None, estimator or tuple, default=None
+        As in `HSFMClassifier`: one more head to start from.
+    validation_fraction : float, default=0.2
+        Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
+    device, dtype : default="auto", "float32"
+        As in `HSFMClassifier`.
+    n_jobs : int or None, default=None
+        Settings that are solved at once, with joblib.
+    random_state : int, RandomState instance or None, default=None
+        Draws folds and supports, before any of them is solved: ``n_jobs`` changes nothing.
+    verbose : int, default=0
+        Print a line for each setting that is done.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Mean of the selected heads, on raw features; its length is calibrated.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    heads_ : ndarray of shape (n_heads, 1 or n_classes, n_features + 1)
+        The selected heads, each at the scale at which it enters the mean, intercept last.
+    cv_results_ : dict of ndarray
+        As in `GridSearchCV`: "params", "param_*", "split*_test_score", "mean_test_score",
+        "std_test_score", "rank_test_score", and "epoch", the best of each setting, and
+        "n_selected", how many of its epochs are in the mean.
+    best_params_ : dict
+        The setting of the best candidate, its epoch included.
+    best_score_ : float
+        Score of the mean on out-of-fold logits. It chose what it scores: a little optimistic.
+    scoring_ : str
+        The judge that was used.
+    slices_ : ndarray of shape (n_val, n_cells)
+        The cells of the judge, as masks of the validation rows: slices, groups or classes.
+    n_splits_ : int
+        Folds times repeats.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    See Also
+    --------
+    HSFMClassifier : One setting, as published.
+
+    Notes
+    -----
+    Uses validation labels to mine and to judge, and validation groups to judge when given.
+
+    Small validation sets degrade in steps, each with a warning. A class with fewer rows than
+    ``cv`` lowers the number of folds to its rows; a class with one row leaves nothing to hold
+    out, and all rows both mine and judge. Slices of fewer than 10 rows make the judge the
+    worst class, classes of fewer than 10 the mean over classes ("balanced").
+
+    References
+    ----------
+    .. [1] "HSFM: Hard-Set-Guided Feature-Space Meta-Learning for Robust Classification under
+       Spurious Correlations", arXiv:2603.29313, 2026.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm import HSFMClassifierCV
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.metrics import worst_group_accuracy_score
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> clf = HSFMClassifierCV(n_repeats=1, epochs=10, random_state=0)
+    >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> pred = clf.predict(data.X_test)
+    >>> worst_group_accuracy_score(data.y_test, pred, data.groups_test) > 0.6
+    True
+    """
+
+    # Requested by default, so that users of metadata routing need no set_fit_request.
+    __metadata_request__fit = {"X_val": True, "y_val": True, "groups_val": True}  # noqa: RUF012
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "param_grid": [StrOptions({"default"}), dict, list],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+        "n_repeats": _COUNT,
+        "scoring": [
+            StrOptions({"auto", "worst_group", "worst_slice", "worst_class", "balanced"}),
+            callable,
+        ],
+        "support_per_class": [StrOptions({"auto"}), *_COUNT],
+        "T": _COUNT,
+        "KH": _COUNT,
+        "Khard": _COUNT,
+        "epochs": [Interval(Integral, _EVERY, None, closed="left")],
+        "init_head": [None, tuple, list, HasMethods("fit")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "device": "no_validation",  # resolve_device says more
+        "dtype": [StrOptions({"float32", "float64"})],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        param_grid="default",
+        *,
+        cv=2,
+        n_repeats=3,
+        scoring="auto",
+        support_per_class="auto",
+        T=15,
+        KH=10,
+        Khard=64,
+        epochs=30,
+        init_head=None,
+        validation_fraction=0.2,
+        device="auto",
+        dtype="float32",
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.param_grid = param_grid
+        self.cv = cv
+        self.n_repeats = n_repeats
+        self.scoring = scoring
+        self.support_per_class = support_per_class
+        self.T = T
+        self.KH = KH
+        self.Khard = Khard
+        self.epochs = epochs
+        self.init_head = init_head
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, X_val=None, y_val=None, *, groups_val=None):
+        """Cross-fit every setting and average the heads of the good ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training features.
+        y : array-like of shape (n_samples,)
+            Training labels.
+        X_val : array-like of shape (n_val, n_features) or ValidationSet, default=None
+            Validation features; without them ``validation_fraction`` of ``X`` is held out.
+        y_val : array-like of shape (n_val,), default=None
+            Validation labels, of every class.
+        groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
+            Validation groups, used to stratify the folds and to judge.
+
+        Returns
+        -------
+        HSFMClassifierCV
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            As `HSFMClassifier.fit`, or for settings that ``param_grid`` cannot hold.
+
+        Warns
+        -----
+        UserWarning
+            If the validation set is too small for the folds or the judge; see Notes.
+        """
+        settings = self._settings()
+        X, y = check_training_rows(self, X, y)
+        device = resolve_device(self.device)
+        rng = check_random_state(self.random_state)
+        split = split_validation(
+            self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
+        )
+        self.scoring_ = self._judge(split)
+        held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
+        supports = [self._draw_support(split.y, rng) for _ in held_out]
+        scaler = StandardScaler().fit(split.X)
+        heads = self._solve(settings, split, supports, held_out, scaler, device)
+        self._average(settings, heads, split, held_out, scaler)
+        return self
+
+    def decision_spread(self, X):
+        """Return how far the selected heads disagree on each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Standard deviation over ``heads_`` of what `decision_function` averages: where it
+            is as large as the decision itself, the validation rows do not settle the class.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        logits = X @ self.heads_[..., :-1].mT + self.heads_[:, None, :, -1]
+        spread = logits.std(axis=0)  # (n_samples, 1 or n_classes)
+        return spread[:, 0] if len(self.classes_) == 2 else spread
+
+    def _settings(self):
+        grid = self.param_grid
+        if isinstance(grid, str):
+            grid = [_DEFAULT_GRID]
+            if self.init_head is not None:
+                grid = [{**_DEFAULT_GRID, "C": [*_DEFAULT_GRID["C"], None]}]
+        settings = list(ParameterGrid(grid))
+        for setting in settings:
+            if setting.keys() != _DEFAULT_GRID.keys():
+                raise ValueError(
+                    f"param_grid has a setting of {sorted(setting)}; it must give "
+                    f"{sorted(_DEFAULT_GRID)}, each as a list of values."
+                )
+            if setting["C"] is None and self.init_head is None:
+                raise ValueError("param_grid has C=None, which stands for init_head; give one.")
+            for name, value in setting.items():
+                if value is not None and not (np.isfinite(value) and value > 0):
+                    raise ValueError(f"param_grid has {name}={value!r}; it must be positive.")
+        return settings
+
+    def _judge(self, split):
+        if callable(self.scoring):
+            return getattr(self.scoring, "__name__", repr(self.scoring))
+        grouped = split.groups_val is not None
+        if self.scoring == "worst_group" and not grouped:
+            selection.resolve_rule("worst_group", None)  # says what is missing
+        if self.scoring != "auto":
+            return self.scoring
+        if grouped:
+            return "worst_group"
+        smallest = np.bincount(split.y_val).min()
+        if smallest >= 2 * _candidates.MIN_CELL:
+            return "worst_slice"
+        judge = "worst_class" if smallest >= _candidates.MIN_CELL else "balanced"
+        warnings.warn(
+            f"The smallest class has {smallest} validation rows, too few to split into slices: "
+            f"candidates are judged by scoring={judge!r}. {2 * _candidates.MIN_CELL} rows or "
+            "more of every class would do.",
+            stacklevel=3,
+        )
+        return judge
+
+    def _draw_support(self, y, rng):
+        per_class = self.support_per_class
+        if per_class == "auto":
+            per_class = max(4, 64 // len(self.classes_))
+        return draw_support(y, len(self.classes_), per_class, rng)
+
+    def _solve(self, settings, split, supports, held_out, scaler, device):
+        """Return the heads on standardised rows, (settings, epochs, splits, R, d + 1)."""
+        Z, Z_val = scaler.transform(split.X), scaler.transform(split.X_val)
+        starts = {C: self._start(C, split, Z, scaler) for C in {s["C"] for s in settings}}
+        common = {
+            "support": np.stack([Z[rows] for rows in supports]),
+            "y": split.y[supports[0]],
+            "X_val": Z_val,
+            "y_val": split.y_val,
+            # A split that holds out every row, for want of rows, mines them as well.
+            "mined": np.where(held_out.all(axis=1, keepdims=True), True, ~held_out),
+            "dtype": self.dtype,
+            "device": device,
+        }
+        steps = {"T": self.T, "KH": self.KH, "Khard": self.Khard, "epochs": self.epochs}
+        jobs = (delayed(_heads_of_setting)(starts[s["C"]], s, common, steps) for s in settings)
+        done = []
+        for heads in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
+            done.append(heads)
+            if self.verbose:
+                print(f"[HSFMClassifierCV] {len(done)}/{len(settings)} settings", flush=True)
+        return np.stack(done)
+
+    def _start(self, C, split, Z, scaler):
+        """Return the head that a setting starts from, on standardised rows."""
+        if C is None:
+            return initial_head(self.init_head, split.X, split.y, self.classes_, scaler)
+        erm = LogisticRegression(C=C, max_iter=1000)
+        return initial_head(erm, Z, split.y, self.classes_, None)
+
+    def _average(self, settings, heads, split, held_out, scaler):
+        n_epochs = heads.shape[1]
+        first = heads[np.argmin([np.inf if s["C"] is None else s["C"] for s in settings]), 0, 0]
+        pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
+        Z_val = scaler.transform(split.X_val)
+        logits = _candidates.out_of_fold(pool, Z_val, held_out)
+        choice = _candidates.choose(
+            logits,
+            Z_val @ first[:, :-1].T + first[:, -1],
+            split.y_val,
+            len(self.classes_),
+            rule=self.scoring if callable(self.scoring) else self.scoring_,
+            cells=split.groups_val,
+        )
+        average = logits[choice.chosen].mean(axis=0) - choice.offset
+        scale = _candidates.calibrated_scale(average, split.y_val)
+
+        selected = scale * pool[choice.chosen].reshape(-1, *pool.shape[2:]).astype(np.float64)
+        selected[..., -1] -= scale * choice.offset
+        coef, intercept = to_raw(selected[..., :-1], selected[..., -1], scaler)
+        raw = np.concatenate([coef, intercept[..., None]], axis=-1)
+        dtype = split.X.dtype
+        self.heads_ = raw.astype(dtype)
+        self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
+        self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
+        self.slices_ = choice.cells
+        self.n_splits_ = len(held_out)
+        self.best_score_ = float(choice.average_score)
+        epochs = np.arange(n_epochs) * _EVERY
+        best = divmod(int(choice.score.argmax()), n_epochs)
+        self.best_params_ = {**settings[best[0]], "epoch": int(epochs[best[1]])}
+        self.cv_results_ = self._results(settings, epochs, logits, choice, split, held_out)
+
+    def _results(self, settings, epochs, logits, choice, split, held_out):
+        score = choice.score.reshape(len(settings), -1)
+        best = score.argmax(axis=1)
+        rows = np.arange(len(settings)) * len(epochs) + best  # the best candidate of each
+        by_split = np.array([_split_scores(self, logits, choice, split, h, rows) for h in held_out])
+        mean = by_split.mean(axis=0)
+        names = list(settings[0])
+        return {
+            **{f"param_{n}": np.array([s[n] for s in settings], dtype=object) for n in names},
+            "params": np.array(settings, dtype=object),
+            **{f"split{i}_test_score": scores for i, scores in enumerate(by_split)},
+            "mean_test_score": mean,
+            "std_test_score": by_split.std(axis=0),
+            "rank_test_score": (mean[:, None] < mean).sum(axis=1) + 1,
+            "epoch": epochs[best],
+            "n_selected": np.bincount(choice.chosen // len(epochs), minlength=len(settings)),
+        }
+
+
+def _heads_of_setting(start, setting, common, steps):
+    """Return the heads of one setting on every split, (epochs, splits, R, d + 1)."""
+    problem = Problem.from_arrays(head=start, **common)
+    B, d = len(common["support"]), common["X_val"].shape[1]
+    W = every_head(
+        problem,
+        every=_EVERY,
+        inner_lr=[setting["inner_lr"]] * B,
+        outer_lr=[setting["outer_lr"]] * B,
+        clip_norm=None,  # a rate of Adam bounds the edits already
+        **steps,
+    )
+    W = W.cpu().numpy()
+    heads = np.concatenate([W[..., :d], W[..., -1:]], axis=-1)  # (epochs, splits, C, d + 1)
+    return heads[..., 1:, :] - heads[..., :1, :] if heads.shape[-2] == 2 else heads
+
+
+def _split_scores(clf, logits, choice, split, held, rows):
+    """Return the scores of candidates ``rows`` on the validation rows that a split holds."""
+    y = split.y_val[held]
+    scores = []
+    for row in rows:
+        log_proba = _candidates.log_probabilities(logits[row, held] - choice.threshold[row])
+        if callable(clf.scoring):
+            cells = None if choice.cells is None else choice.cells[held]
+            scores.append(clf.scoring(y, log_proba, cells))
+            continue
+        hit = log_proba.argmax(axis=1) == y
+        cells = choice.cells[held]
+        accuracy = hit @ cells[:, cells.any(axis=0)] / cells[:, cells.any(axis=0)].sum(axis=0)
+        scores.append(accuracy.mean() if clf.scoring_ == "balanced" else accuracy.min())
+    return scores

@@ -1,0 +1,183 @@
+"""HSFMClassifierCV: honest folds, settings, averaging, inputs."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import skops.io
+
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, selection
+from sklearn_hsfm._validation_set import cross_fit_folds
+from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
+from sklearn_hsfm.metrics import worst_group_accuracy_score
+
+QUICK = {"epochs": 4, "KH": 2, "T": 3, "n_repeats": 1, "support_per_class": 5, "random_state": 0}
+
+
+def fit(data, groups=False, **params):
+    known = {"groups_val": data.groups_val} if groups else {}
+    clf = HSFMClassifierCV(**{**QUICK, **params})
+    return clf.fit(data.X_train, data.y_train, data.X_val, data.y_val, **known)
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_it_repairs_digit_dominoes(groups):
+    data = load_digit_dominoes(random_state=1)
+    clf = fit(data, groups, epochs=20, KH=5, T=10, support_per_class="auto")
+    worst = worst_group_accuracy_score(data.y_test, clf.predict(data.X_test), data.groups_test)
+    assert worst > 0.8
+    assert clf.scoring_ == ("worst_group" if groups else "worst_slice")
+    assert abs(clf.best_score_ - worst) < 0.12  # judged on rows that were not mined
+
+
+def test_results_have_the_form_of_grid_search(data):
+    clf = fit(data, groups=True, cv=3, n_repeats=2)
+    results = clf.cv_results_
+    assert len(results["params"]) == 6
+    assert {len(v) for v in results.values()} == {6}
+    for i, params in enumerate(results["params"]):
+        assert all(results[f"param_{k}"][i] == v for k, v in params.items())
+    splits = np.array([results[f"split{i}_test_score"] for i in range(6)])
+    np.testing.assert_allclose(results["mean_test_score"], splits.mean(axis=0))
+    np.testing.assert_allclose(results["std_test_score"], splits.std(axis=0))
+    order = results["mean_test_score"][np.argsort(results["rank_test_score"], kind="stable")]
+    assert (np.diff(order) <= 0).all()
+    assert clf.n_splits_ == 6
+    assert clf.best_params_.keys() == {"C", "inner_lr", "outer_lr", "epoch"}
+    assert len(clf.heads_) == 6 * results["n_selected"].sum()
+
+
+def test_the_head_is_the_mean_of_the_selected_heads(data):
+    clf = fit(data)
+    np.testing.assert_allclose(clf.heads_[..., :-1].mean(axis=0), clf.coef_)
+    np.testing.assert_allclose(clf.heads_[..., -1].mean(axis=0), clf.intercept_)
+    spread = clf.decision_spread(data.X_test)
+    logits = data.X_test @ clf.heads_[:, 0, :-1].T + clf.heads_[:, 0, -1]
+    np.testing.assert_allclose(spread, logits.std(axis=1))
+    np.testing.assert_allclose(logits.mean(axis=1), clf.decision_function(data.X_test))
+
+
+@pytest.mark.parametrize("factor", [0.05, 20.0])
+def test_the_scale_of_the_features_does_not_matter(data, factor):
+    one = fit(data, dtype="float64")
+    other = HSFMClassifierCV(**QUICK, dtype="float64").fit(
+        factor * data.X_train, data.y_train, factor * data.X_val, data.y_val
+    )
+    np.testing.assert_allclose(
+        one.decision_function(data.X_test),
+        other.decision_function(factor * data.X_test),
+        atol=1e-6,
+    )
+
+
+def test_two_jobs_give_the_bits_of_one(data):
+    first, second = fit(data), fit(data, n_jobs=2)
+    assert np.array_equal(first.coef_, second.coef_)
+    assert np.array_equal(first.heads_, second.heads_)
+
+
+def test_mining_and_judging_never_share_a_row():
+    y, groups = np.repeat([0, 1], [50, 31]), np.arange(81)[:, None] % 3 == np.arange(3)
+    held = cross_fit_folds(y, groups, 3, 2, np.random.RandomState(0))
+    assert held.shape == (6, 81)
+    for repeat in (held[:3], held[3:]):
+        assert (repeat.sum(axis=0) == 1).all()
+        for c in (0, 1):
+            for g in range(3):
+                sizes = repeat[:, (y == c) & groups[:, g]].sum(axis=1)
+                assert sizes.max() - sizes.min() <= 1
+    assert not np.array_equal(held[:3], held[3:])
+
+
+def test_a_small_validation_set_degrades_in_steps_that_it_tells():
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(70, 4)), np.arange(70) % 2
+
+    def fit_on(n_second, **params):
+        y_val = np.repeat([0, 1], [40, n_second])
+        X_val = rng.normal(size=(len(y_val), 4)) + y_val[:, None]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            clf = HSFMClassifierCV(**QUICK, **params).fit(X, y, X_val, y_val)
+        return clf, [str(w.message) for w in caught if w.category is UserWarning]
+
+    clf, said = fit_on(20)
+    assert (clf.scoring_, said) == ("worst_slice", [])
+    clf, said = fit_on(19)
+    assert clf.scoring_ == "worst_class"
+    assert "19 validation rows" in said[0]
+    clf, said = fit_on(9)
+    assert clf.scoring_ == "balanced"
+    clf, said = fit_on(3, cv=5)
+    assert clf.n_splits_ == 3
+    assert "fewer than cv=5: cv=3 is used" in said[1]
+    clf, said = fit_on(1)
+    assert clf.n_splits_ == 1
+    assert "all rows both mine and judge" in said[1]
+
+
+def test_initial_head_joins_the_grid(data):
+    rng = np.random.RandomState(0)
+    clf = fit(data, init_head=(rng.normal(size=(2, 32)), np.zeros(2)))
+    assert {p["C"] for p in clf.cv_results_["params"]} == {None, 1e-3, 1e-2, 1e-1}
+
+
+def test_a_grid_of_ones_own(data):
+    grid = {"C": [0.1], "inner_lr": [1e-3], "outer_lr": [0.1, 0.3]}
+    assert len(fit(data, param_grid=grid).cv_results_["params"]) == 2
+    for wrong, message in (
+        ({"C": [0.1]}, "must give"),
+        ({**grid, "C": [None]}, "stands for init_head; give one"),
+        ({**grid, "inner_lr": [-1.0]}, "inner_lr=-1.0; it must be positive"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(data, param_grid=wrong)
+
+
+@pytest.mark.parametrize("scoring", ["worst_class", "balanced", selection.tail_loss])
+def test_judges(data, scoring):
+    clf = fit(data, scoring=scoring)
+    assert clf.scoring_ == getattr(scoring, "__name__", scoring)
+    assert clf.score(data.X_test, data.y_test) > 0.7
+
+
+def test_worst_group_needs_groups(data):
+    with pytest.raises(ValueError, match="fit got no groups_val"):
+        fit(data, scoring="worst_group")
+
+
+def test_many_classes_lose_nothing():
+    data = make_spurious_features(
+        n_train=600, n_val=300, n_classes=4, correlation=0.25, random_state=0
+    )
+    clf = fit(data, support_per_class="auto")
+    assert clf.coef_.shape == (4, 32)
+    erm = HSFMClassifier(epochs=1, random_state=0).fit(data.X_train, data.y_train)
+    first = data.X_test @ erm.init_coef_.T + erm.init_intercept_
+    base = np.mean(first.argmax(1) == data.y_test)
+    assert clf.score(data.X_test, data.y_test) > base - 0.02
+
+
+def test_validation_set_object_and_hold_out(data):
+    held = ValidationSet(data.X_val, data.y_val, data.groups_val)
+    clf = HSFMClassifierCV(**QUICK).fit(data.X_train, data.y_train, held)
+    assert np.array_equal(clf.coef_, fit(data, groups=True).coef_)
+    alone = HSFMClassifierCV(**QUICK).fit(data.X_train, data.y_train)
+    assert alone.slices_.shape == (60, 4)
+
+
+def test_persistence(data):
+    clf = fit(data, groups=True)
+    again = pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(again.coef_, clf.coef_)
+    blob = skops.io.dumps(clf)
+    unknown = skops.io.get_untrusted_types(data=blob)
+    assert unknown == ["sklearn_hsfm._classifier_cv.HSFMClassifierCV"]
+    again = skops.io.loads(blob, trusted=unknown)
+    assert np.array_equal(again.predict(data.X_test), clf.predict(data.X_test))
+
+
+def test_verbose_counts_settings(data, capsys):
+    fit(data, verbose=1)
+    assert "6/6 settings" in capsys.readouterr().out
