@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_hsfm import HSFMClassifier, __version__, paper_settings
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, __version__, paper_settings
 from sklearn_hsfm.datasets import load_digit_dominoes, load_features
 from sklearn_hsfm.metrics import group_scores
 
@@ -81,36 +81,46 @@ def erm(data, seed, args):
     return probe.fit(data.X_train, data.y_train)
 
 
-def hsfm(data, seed, args):
-    """Fit the defaults, without groups."""
-    model = HSFMClassifier(init_head=data.head, device=args.device, random_state=seed)
-    return model.fit(data.X_train, data.y_train, **validation(data, groups=False))
+def fit_hsfm(model, data, *, groups):
+    """Fit one of the package's classifiers on the rows and labels that it may see."""
+    return model.fit(data.X_train, data.y_train, **validation(data, groups=groups))
 
 
-def hsfm_with_groups(data, seed, args):
-    """Fit the defaults; groups choose the epoch."""
-    model = HSFMClassifier(init_head=data.head, device=args.device, random_state=seed)
-    return model.fit(data.X_train, data.y_train, **validation(data, groups=True))
-
-
-def hsfm_as_published(data, seed, args):
+def published(data, seed, args):
     """Fit the published procedure: raw features, published rates, groups choose the epoch."""
     model = HSFMClassifier(
-        **paper_settings(args.paper),
-        standardize=False,
-        init_head=data.head,
-        device=args.device,
-        random_state=seed,
+        **paper_settings(args.paper), standardize=False, **common(data, seed, args)
     )
-    return model.fit(data.X_train, data.y_train, **validation(data, groups=True))
+    return fit_hsfm(model, data, groups=True)
+
+
+def single(data, seed, args):
+    """Fit one setting, the defaults."""
+    return fit_hsfm(HSFMClassifier(**common(data, seed, args)), data, groups=False)
+
+
+def cross_fitted(data, seed, args):
+    """Fit the default search, without groups."""
+    return fit_hsfm(HSFMClassifierCV(**common(data, seed, args)), data, groups=False)
+
+
+def cross_fitted_with_groups(data, seed, args):
+    """Fit the default search; groups judge."""
+    return fit_hsfm(HSFMClassifierCV(**common(data, seed, args)), data, groups=True)
+
+
+def common(data, seed, args):
+    """Return the arguments that all classifiers of the package get."""
+    return {"init_head": data.head, "device": args.device, "random_state": seed}
 
 
 # name: (what it uses of the validation set, how to fit it)
 METHODS = {
     "ERM": ("nothing", erm),
-    "HSFM": ("labels", hsfm),
-    "HSFM, groups choose": ("labels; groups to choose the epoch", hsfm_with_groups),
-    "HSFM, as published": ("labels; groups to choose the epoch", hsfm_as_published),
+    "HSFM, as published": ("labels; groups to choose the epoch", published),
+    "HSFMClassifier": ("labels", single),
+    "HSFMClassifierCV": ("labels", cross_fitted),
+    "HSFMClassifierCV, groups": ("labels; groups to judge", cross_fitted_with_groups),
 }
 
 

@@ -39,10 +39,10 @@ def test_paper_settings_hold_the_tables():
 
 
 def test_the_main_command_prints_the_table(capsys):
-    main(["--seeds", "1", "--methods", "ERM", "HSFM"])
+    main(["--seeds", "1", "--methods", "ERM", "HSFMClassifier"])
     shown = capsys.readouterr().out
     rows = [line for line in shown.splitlines() if line.startswith("| ")]
-    assert [r.split("|")[1].strip() for r in rows] == ["method", "-" * 6, "ERM", "HSFM"]
+    assert [r.split("|")[1].strip() for r in rows] == ["method", "-" * 14, "ERM", "HSFMClassifier"]
     worst = [float(r.split("|")[4].split("±")[0]) for r in rows[2:]]
     assert worst[1] > worst[0] + 0.3
 
