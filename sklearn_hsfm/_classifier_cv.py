@@ -422,6 +422,7 @@ def _split_scores(clf, logits, choice, split, held, rows):
             continue
         hit = log_proba.argmax(axis=1) == y
         cells = choice.cells[held]
-        accuracy = hit @ cells[:, cells.any(axis=0)] / cells[:, cells.any(axis=0)].sum(axis=0)
+        cells = cells[:, cells.any(axis=0)].astype(float)
+        accuracy = hit @ cells / cells.sum(axis=0)
         scores.append(accuracy.mean() if clf.scoring_ == "balanced" else accuracy.min())
     return scores

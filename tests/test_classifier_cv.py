@@ -48,6 +48,15 @@ def test_results_have_the_form_of_grid_search(data):
     assert len(clf.heads_) == 6 * results["n_selected"].sum()
 
 
+def test_split_scores_average_to_the_score_on_all_rows(data):
+    clf = fit(data, scoring=selection.accuracy)  # of 18 candidates one is averaged: the best
+    assert len(clf.heads_) == 2
+    assert clf.cv_results_["mean_test_score"].max() == pytest.approx(clf.best_score_)
+    for scoring in ("worst_class", "balanced"):  # two classes of 30 rows in either fold
+        means = fit(data, scoring=scoring).cv_results_["mean_test_score"]
+        assert ((means > 0.5) & (means <= 1)).all()
+
+
 def test_the_head_is_the_mean_of_the_selected_heads(data):
     clf = fit(data)
     np.testing.assert_allclose(clf.heads_[..., :-1].mean(axis=0), clf.coef_)
