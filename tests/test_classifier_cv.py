@@ -54,7 +54,7 @@ def test_split_scores_average_to_the_score_on_all_rows(data):
     assert clf.cv_results_["mean_test_score"].max() == pytest.approx(clf.best_score_)
     for scoring in ("worst_class", "balanced"):  # two classes of 30 rows in either fold
         means = fit(data, scoring=scoring).cv_results_["mean_test_score"]
-        assert ((means > 0.5) & (means <= 1)).all()
+        assert ((means > 0.4) & (means <= 1)).all()
 
 
 def test_the_head_is_the_mean_of_the_selected_heads(data):
