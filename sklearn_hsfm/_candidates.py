@@ -5,6 +5,7 @@ split held out. Its *out-of-fold* logits give every validation row the mean over
 did not mine it, so they judge the average of heads, not single ones.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,12 @@ from scipy.special import log_softmax
 
 MIN_CELL = 10  # rows below which the accuracy of a cell is noise
 N_THRESHOLDS = 181
+OF_CELLS = {  # how a judge sums up the accuracies of its cells
+    "worst_group": np.min,
+    "worst_slice": np.min,
+    "worst_class": np.min,
+    "balanced": np.mean,
+}
 
 
 class Choice(NamedTuple):
@@ -124,6 +131,23 @@ def cell_accuracies(logits, y, cells):
     return hits / cells.sum(axis=0), thresholds
 
 
+def default_judge(y_val, groups_val):
+    """Return the worst group or slice, or what the validation rows suffice for."""
+    if groups_val is not None:
+        return "worst_group"
+    smallest, enough = np.bincount(y_val).min(), 2 * MIN_CELL
+    if smallest >= enough:
+        return "worst_slice"
+    judge = "worst_class" if smallest >= MIN_CELL else "balanced"
+    warnings.warn(
+        f"The smallest class has {smallest} validation rows, too few to split into slices: "
+        f"candidates are judged by scoring={judge!r}. {enough} rows or more of every class "
+        "would do.",
+        stacklevel=5,
+    )
+    return judge
+
+
 def choose(logits, reference, y, n_classes, *, rule, cells=None, n_rounds=3):
     """Return which candidates to average, and the threshold of the average.
 
@@ -153,7 +177,7 @@ def choose(logits, reference, y, n_classes, *, rule, cells=None, n_rounds=3):
     if callable(rule):
         return _choose_by_rule(logits, y, rule, cells)
     of = class_cells(y, n_classes) if rule != "worst_group" else cells[:, cells.any(axis=0)]
-    choice = _within_one_error(logits, y, of, np.mean if rule == "balanced" else np.min)
+    choice = _within_one_error(logits, y, of, OF_CELLS[rule])
     for _ in range(n_rounds if rule == "worst_slice" else 0):
         robust = logits[choice.chosen].mean(axis=0)
         of = shortcut_slices(reference, robust, y, n_classes)
@@ -186,11 +210,21 @@ def _within_one_error(logits, y, cells, reduce):
 
 
 def _choose_by_rule(logits, y, rule, cells):
-    score = np.array([rule(y, log_probabilities(z), cells) for z in logits], dtype=float)
+    score = np.array([score_of(z, y, cells, rule) for z in logits], dtype=float)
     order = np.argsort(-score, kind="stable")
     chosen = order[: max(1, len(order) // 10)]  # no error is known: the best tenth
-    value = rule(y, log_probabilities(logits[chosen].mean(axis=0)), cells)
+    value = score_of(logits[chosen].mean(axis=0), y, cells, rule)
     return Choice(chosen, score, np.zeros(len(score)), 0.0, float(value), cells)
+
+
+def score_of(logits, y, cells, rule):
+    """Return the score of one candidate's logits, (n_samples, R), at threshold 0."""
+    log_proba = log_probabilities(logits)
+    if callable(rule):
+        return rule(y, log_proba, cells)
+    cells = cells[:, cells.any(axis=0)].astype(float)
+    hit = log_proba.argmax(axis=1) == y
+    return OF_CELLS[rule](hit @ cells / cells.sum(axis=0))
 
 
 def log_probabilities(logits):
@@ -198,6 +232,38 @@ def log_probabilities(logits):
     if logits.shape[-1] == 1:
         logits = np.concatenate([-logits, logits], axis=-1) / 2
     return log_softmax(logits, axis=-1)
+
+
+def results_by_setting(settings, epochs, logits, choice, y_val, held_out, judge):
+    """Return ``cv_results_``: each setting at the epoch that scores best."""
+    score = choice.score.reshape(len(settings), -1)
+    best = score.argmax(axis=1)
+    rows = np.arange(len(settings)) * len(epochs) + best  # the best candidate of each
+    by_split = np.array(
+        [
+            [
+                score_of(
+                    logits[row, held] - choice.threshold[row],
+                    y_val[held],
+                    None if choice.cells is None else choice.cells[held],
+                    judge,
+                )
+                for row in rows
+            ]
+            for held in held_out
+        ]
+    )  # (n_splits, n_settings)
+    mean = by_split.mean(axis=0)
+    return {
+        **{f"param_{n}": np.array([s[n] for s in settings], dtype=object) for n in settings[0]},
+        "params": np.array(settings, dtype=object),
+        **{f"split{i}_test_score": scores for i, scores in enumerate(by_split)},
+        "mean_test_score": mean,
+        "std_test_score": by_split.std(axis=0),
+        "rank_test_score": (mean[:, None] < mean).sum(axis=1) + 1,
+        "epoch": epochs[best],
+        "n_selected": np.bincount(choice.chosen // len(epochs), minlength=len(settings)),
+    }
 
 
 def calibrated_scale(logits, y):

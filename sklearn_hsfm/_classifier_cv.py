@@ -1,11 +1,11 @@
 """HSFMClassifierCV: cross-fitted settings, the good ones averaged, nothing to tune."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -51,12 +51,13 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Folds of the validation rows, stratified by class and group.
     n_repeats : int, default=3
         Times that folds and supports are drawn.
-    scoring : {"auto", "worst_group", "worst_slice", "worst_class", "balanced"} or callable, \
-default="auto"
-        What a candidate is judged by on rows that it did not mine. "auto" is the worst group
-        where ``groups_val`` is given, else the worst slice. A callable, such as a rule of
-        `sklearn_hsfm.selection`, is called as ``rule(y, log_proba, groups)``; then the best
-        tenth of the candidates is averaged and the intercept left as it is.
+    scoring : str, scorer or callable, default="auto"
+        What a candidate is judged by on rows that it did not mine: "worst_group",
+        "worst_slice", "worst_class" or "balanced", the mean over classes. "auto" is the worst
+        group where ``groups_val`` is given, else the worst slice. Also a rule of
+        `sklearn_hsfm.selection` by name, a scorer of scikit-learn by name or as an object, such
+        as "roc_auc" or `worst_class_accuracy`, or a callable ``rule(y, log_proba, groups)``;
+        with these the best tenth of the candidates is averaged and the intercept left as it is.
     support_per_class : int or "auto", default="auto"
         Support rows of each class; "auto" is 64 over the number of classes, 4 at least.
     T, KH, Khard, epochs : int, default=15, 10, 64, 30
@@ -141,10 +142,7 @@ default="auto"
         "param_grid": [StrOptions({"default"}), dict, list],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "n_repeats": _COUNT,
-        "scoring": [
-            StrOptions({"auto", "worst_group", "worst_slice", "worst_class", "balanced"}),
-            callable,
-        ],
+        "scoring": [str, callable],
         "support_per_class": [StrOptions({"auto"}), *_COUNT],
         "T": _COUNT,
         "KH": _COUNT,
@@ -235,12 +233,12 @@ default="auto"
         split = split_validation(
             self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
         )
-        self.scoring_ = self._judge(split)
+        self.scoring_, judge = self._judge(split)
         held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
         supports = [self._draw_support(split.y, rng) for _ in held_out]
         scaler = StandardScaler().fit(split.X)
         heads = self._solve(settings, split, supports, held_out, scaler, device)
-        self._average(settings, heads, split, held_out, scaler)
+        self._average(settings, heads, split, held_out, scaler, judge)
         return self
 
     def decision_spread(self, X):
@@ -284,26 +282,19 @@ default="auto"
         return settings
 
     def _judge(self, split):
-        if callable(self.scoring):
-            return getattr(self.scoring, "__name__", repr(self.scoring))
-        grouped = split.groups_val is not None
-        if self.scoring == "worst_group" and not grouped:
-            selection.resolve_rule("worst_group", None)  # says what is missing
-        if self.scoring != "auto":
-            return self.scoring
-        if grouped:
-            return "worst_group"
-        smallest = np.bincount(split.y_val).min()
-        if smallest >= 2 * _candidates.MIN_CELL:
-            return "worst_slice"
-        judge = "worst_class" if smallest >= _candidates.MIN_CELL else "balanced"
-        warnings.warn(
-            f"The smallest class has {smallest} validation rows, too few to split into slices: "
-            f"candidates are judged by scoring={judge!r}. {2 * _candidates.MIN_CELL} rows or "
-            "more of every class would do.",
-            stacklevel=3,
-        )
-        return judge
+        """Return the name of what scores candidates, and its key or rule for `choose`."""
+        scoring = self.scoring
+        if scoring == "auto":
+            scoring = _candidates.default_judge(split.y_val, split.groups_val)
+        if isinstance(scoring, str) and scoring in _candidates.OF_CELLS:
+            if scoring == "worst_group":
+                selection.resolve_rule(scoring, split.groups_val)  # says if groups are missing
+            return scoring, scoring
+        if isinstance(scoring, str) and scoring not in selection.RULES:
+            scoring = get_scorer(scoring)
+        if hasattr(scoring, "get_metadata_routing"):  # a scorer; rules are plain functions
+            return repr(self.scoring), selection.rule_of_scorer(scoring, self.classes_)
+        return selection.resolve_rule(scoring, split.groups_val)
 
     def _draw_support(self, y, rng):
         per_class = self.support_per_class
@@ -341,7 +332,7 @@ default="auto"
         erm = LogisticRegression(C=C, max_iter=1000)
         return initial_head(erm, Z, split.y, self.classes_, None)
 
-    def _average(self, settings, heads, split, held_out, scaler):
+    def _average(self, settings, heads, split, held_out, scaler, judge):
         n_epochs = heads.shape[1]
         first = heads[np.argmin([np.inf if s["C"] is None else s["C"] for s in settings]), 0, 0]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
@@ -352,7 +343,7 @@ default="auto"
             Z_val @ first[:, :-1].T + first[:, -1],
             split.y_val,
             len(self.classes_),
-            rule=self.scoring if callable(self.scoring) else self.scoring_,
+            rule=judge,
             cells=split.groups_val,
         )
         average = logits[choice.chosen].mean(axis=0) - choice.offset
@@ -372,25 +363,9 @@ default="auto"
         epochs = np.arange(n_epochs) * _EVERY
         best = divmod(int(choice.score.argmax()), n_epochs)
         self.best_params_ = {**settings[best[0]], "epoch": int(epochs[best[1]])}
-        self.cv_results_ = self._results(settings, epochs, logits, choice, split, held_out)
-
-    def _results(self, settings, epochs, logits, choice, split, held_out):
-        score = choice.score.reshape(len(settings), -1)
-        best = score.argmax(axis=1)
-        rows = np.arange(len(settings)) * len(epochs) + best  # the best candidate of each
-        by_split = np.array([_split_scores(self, logits, choice, split, h, rows) for h in held_out])
-        mean = by_split.mean(axis=0)
-        names = list(settings[0])
-        return {
-            **{f"param_{n}": np.array([s[n] for s in settings], dtype=object) for n in names},
-            "params": np.array(settings, dtype=object),
-            **{f"split{i}_test_score": scores for i, scores in enumerate(by_split)},
-            "mean_test_score": mean,
-            "std_test_score": by_split.std(axis=0),
-            "rank_test_score": (mean[:, None] < mean).sum(axis=1) + 1,
-            "epoch": epochs[best],
-            "n_selected": np.bincount(choice.chosen // len(epochs), minlength=len(settings)),
-        }
+        self.cv_results_ = _candidates.results_by_setting(
+            settings, epochs, logits, choice, split.y_val, held_out, judge
+        )
 
 
 def _heads_of_setting(start, setting, common, steps):
@@ -408,21 +383,3 @@ def _heads_of_setting(start, setting, common, steps):
     W = W.cpu().numpy()
     heads = np.concatenate([W[..., :d], W[..., -1:]], axis=-1)  # (epochs, splits, C, d + 1)
     return heads[..., 1:, :] - heads[..., :1, :] if heads.shape[-2] == 2 else heads
-
-
-def _split_scores(clf, logits, choice, split, held, rows):
-    """Return the scores of candidates ``rows`` on the validation rows that a split holds."""
-    y = split.y_val[held]
-    scores = []
-    for row in rows:
-        log_proba = _candidates.log_probabilities(logits[row, held] - choice.threshold[row])
-        if callable(clf.scoring):
-            cells = None if choice.cells is None else choice.cells[held]
-            scores.append(clf.scoring(y, log_proba, cells))
-            continue
-        hit = log_proba.argmax(axis=1) == y
-        cells = choice.cells[held]
-        cells = cells[:, cells.any(axis=0)].astype(float)
-        accuracy = hit @ cells / cells.sum(axis=0)
-        scores.append(accuracy.mean() if clf.scoring_ == "balanced" else accuracy.min())
-    return scores

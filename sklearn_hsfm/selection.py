@@ -7,8 +7,13 @@ n_classes), and ``groups``, ids or boolean membership, or None where none were g
 
 import numpy as np
 from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 
-from sklearn_hsfm.metrics import worst_class_accuracy_score, worst_group_accuracy_score
+from sklearn_hsfm.metrics import (
+    GroupScorer,
+    worst_class_accuracy_score,
+    worst_group_accuracy_score,
+)
 
 __all__ = ["RULES", "EpochRecord", "accuracy", "last", "tail_loss", "worst_class", "worst_group"]
 
@@ -70,6 +75,47 @@ def resolve_rule(selection, groups):
             "groups: selection='worst_class' or 'tail_loss'."
         )
     return name, RULES[name]
+
+
+def rule_of_scorer(scorer, classes):
+    """Return the rule that scores predictions by one of scikit-learn's scorers.
+
+    Parameters
+    ----------
+    scorer : callable
+        Called as ``scorer(estimator, X, y)``, and with ``groups`` if it is a `GroupScorer`.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    """
+
+    def rule(y, log_proba, groups=None):
+        known = {"groups": groups} if isinstance(scorer, GroupScorer) else {}
+        model = _Predicted(log_proba, classes)
+        return float(scorer(model, np.zeros((len(y), 1)), classes[y], **known))
+
+    return rule
+
+
+class _Predicted(ClassifierMixin, BaseEstimator):
+    """A classifier that has predicted its rows already, for scorers that want to ask it."""
+
+    def __init__(self, log_proba, classes):
+        self.log_proba = log_proba
+        self.classes = classes
+
+    @property
+    def classes_(self):
+        return self.classes
+
+    def predict_proba(self, X):
+        return np.exp(self.log_proba)
+
+    def decision_function(self, X):
+        binary = len(self.classes) == 2
+        return self.log_proba[:, 1] - self.log_proba[:, 0] if binary else self.log_proba
+
+    def predict(self, X):
+        return self.classes[self.log_proba.argmax(axis=1)]
 
 
 class EpochRecord:

@@ -10,7 +10,7 @@ import skops.io
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, selection
 from sklearn_hsfm._validation_set import cross_fit_folds
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
-from sklearn_hsfm.metrics import worst_group_accuracy_score
+from sklearn_hsfm.metrics import worst_group_accuracy, worst_group_accuracy_score
 
 QUICK = {"epochs": 4, "KH": 2, "T": 3, "n_repeats": 1, "support_per_class": 5, "random_state": 0}
 
@@ -144,11 +144,30 @@ def test_a_grid_of_ones_own(data):
             fit(data, param_grid=wrong)
 
 
-@pytest.mark.parametrize("scoring", ["worst_class", "balanced", selection.tail_loss])
-def test_judges(data, scoring):
-    clf = fit(data, scoring=scoring)
-    assert clf.scoring_ == getattr(scoring, "__name__", scoring)
+@pytest.mark.parametrize(
+    ("scoring", "name"),
+    [
+        ("worst_class", "worst_class"),
+        ("balanced", "balanced"),
+        ("tail_loss", "tail_loss"),
+        (selection.tail_loss, "tail_loss"),
+        ("roc_auc", "'roc_auc'"),
+        (worst_group_accuracy, "make_group_scorer(accuracy_score, min)"),
+    ],
+)
+def test_judges(data, scoring, name):
+    clf = fit(data, groups=scoring is worst_group_accuracy, scoring=scoring)
+    assert clf.scoring_ == name
     assert clf.score(data.X_test, data.y_test) > 0.7
+
+
+def test_a_scorer_judges_out_of_fold_predictions(data):
+    by_name = fit(data, scoring="accuracy")
+    by_rule = fit(data, scoring=selection.accuracy)
+    assert by_name.best_score_ == by_rule.best_score_
+    assert np.array_equal(by_name.coef_, by_rule.coef_)
+    with pytest.raises(ValueError, match="'worst'"):
+        fit(data, scoring="worst")
 
 
 def test_worst_group_needs_groups(data):
