@@ -112,6 +112,9 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     -----
     Uses validation labels to mine and to judge, and validation groups to judge when given.
 
+    When the validation rows are held out of ``X``, they judge heads that were fitted without
+    them; the selected heads are then moved to start from a fit on all of ``X``.
+
     Small validation sets degrade in steps, each with a warning. A class with fewer rows than
     ``cv`` lowers the number of folds to its rows; a class with one row leaves nothing to hold
     out, and all rows both mine and judge. Slices of fewer than 10 rows make the judge the
@@ -237,8 +240,14 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
         supports = [self._draw_support(split.y, rng) for _ in held_out]
         scaler = StandardScaler().fit(split.X)
-        heads = self._solve(settings, split, supports, held_out, scaler, device)
-        self._average(settings, heads, split, held_out, scaler, judge)
+        starts = self._starts(settings, split.X, split.y, scaler)
+        heads = self._solve(settings, starts, split, supports, held_out, scaler, device)
+        final = heads
+        if len(split.y) < len(y):
+            # Held-out rows have judged: now the heads start from all rows, and move as before.
+            moved = np.subtract(self._starts(settings, X, y, scaler), starts)
+            final = heads + _rows(moved)[:, None, None].astype(heads.dtype)
+        self._average(settings, heads, final, split, held_out, scaler, judge)
         return self
 
     def decision_spread(self, X):
@@ -302,14 +311,27 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             per_class = max(4, 64 // len(self.classes_))
         return draw_support(y, len(self.classes_), per_class, rng)
 
-    def _solve(self, settings, split, supports, held_out, scaler, device):
+    def _starts(self, settings, X, y, scaler):
+        """Return the head that each setting starts from, on standardised rows.
+
+        The array is of shape (settings, n_classes, n_features + 1), intercepts last.
+        """
+        Z, heads = scaler.transform(X), {}
+        for C in {s["C"] for s in settings}:
+            if C is None:
+                head = initial_head(self.init_head, X, y, self.classes_, scaler)
+            else:
+                erm = LogisticRegression(C=C, max_iter=1000)
+                head = initial_head(erm, Z, y, self.classes_, None)
+            heads[C] = np.column_stack(head)
+        return np.stack([heads[s["C"]] for s in settings])
+
+    def _solve(self, settings, starts, split, supports, held_out, scaler, device):
         """Return the heads on standardised rows, (settings, epochs, splits, R, d + 1)."""
-        Z, Z_val = scaler.transform(split.X), scaler.transform(split.X_val)
-        starts = {C: self._start(C, split, Z, scaler) for C in {s["C"] for s in settings}}
         common = {
-            "support": np.stack([Z[rows] for rows in supports]),
+            "support": np.stack([scaler.transform(split.X[rows]) for rows in supports]),
             "y": split.y[supports[0]],
-            "X_val": Z_val,
+            "X_val": scaler.transform(split.X_val),
             "y_val": split.y_val,
             # A split that holds out every row, for want of rows, mines them as well.
             "mined": np.where(held_out.all(axis=1, keepdims=True), True, ~held_out),
@@ -317,7 +339,10 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             "device": device,
         }
         steps = {"T": self.T, "KH": self.KH, "Khard": self.Khard, "epochs": self.epochs}
-        jobs = (delayed(_heads_of_setting)(starts[s["C"]], s, common, steps) for s in settings)
+        jobs = (
+            delayed(_heads_of_setting)(start, setting, common, steps)
+            for start, setting in zip(starts, settings, strict=True)
+        )
         done = []
         for heads in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
             done.append(heads)
@@ -325,14 +350,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
                 print(f"[HSFMClassifierCV] {len(done)}/{len(settings)} settings", flush=True)
         return np.stack(done)
 
-    def _start(self, C, split, Z, scaler):
-        """Return the head that a setting starts from, on standardised rows."""
-        if C is None:
-            return initial_head(self.init_head, split.X, split.y, self.classes_, scaler)
-        erm = LogisticRegression(C=C, max_iter=1000)
-        return initial_head(erm, Z, split.y, self.classes_, None)
-
-    def _average(self, settings, heads, split, held_out, scaler, judge):
+    def _average(self, settings, heads, final, split, held_out, scaler, judge):
+        """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""
         n_epochs = heads.shape[1]
         first = heads[np.argmin([np.inf if s["C"] is None else s["C"] for s in settings]), 0, 0]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
@@ -349,7 +368,9 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         average = logits[choice.chosen].mean(axis=0) - choice.offset
         scale = _candidates.calibrated_scale(average, split.y_val)
 
-        selected = scale * pool[choice.chosen].reshape(-1, *pool.shape[2:]).astype(np.float64)
+        final = final.reshape(-1, *final.shape[2:])[choice.chosen]
+        final = _candidates.normalized(final.astype(np.float64))
+        selected = scale * final.reshape(-1, *final.shape[2:])  # (n_heads, R, d + 1)
         selected[..., -1] -= scale * choice.offset
         coef, intercept = to_raw(selected[..., :-1], selected[..., -1], scaler)
         raw = np.concatenate([coef, intercept[..., None]], axis=-1)
@@ -370,7 +391,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
 def _heads_of_setting(start, setting, common, steps):
     """Return the heads of one setting on every split, (epochs, splits, R, d + 1)."""
-    problem = Problem.from_arrays(head=start, **common)
+    problem = Problem.from_arrays(head=(start[:, :-1], start[:, -1]), **common)
     B, d = len(common["support"]), common["X_val"].shape[1]
     W = every_head(
         problem,
@@ -381,5 +402,9 @@ def _heads_of_setting(start, setting, common, steps):
         **steps,
     )
     W = W.cpu().numpy()
-    heads = np.concatenate([W[..., :d], W[..., -1:]], axis=-1)  # (epochs, splits, C, d + 1)
+    return _rows(np.concatenate([W[..., :d], W[..., -1:]], axis=-1))
+
+
+def _rows(heads):
+    """Return heads, (..., n_classes, d + 1), with the one row that two classes need."""
     return heads[..., 1:, :] - heads[..., :1, :] if heads.shape[-2] == 2 else heads

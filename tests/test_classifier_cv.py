@@ -6,6 +6,9 @@ import warnings
 import numpy as np
 import pytest
 import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, selection
 from sklearn_hsfm._validation_set import cross_fit_folds
@@ -193,6 +196,17 @@ def test_validation_set_object_and_hold_out(data):
     assert np.array_equal(clf.coef_, fit(data, groups=True).coef_)
     alone = HSFMClassifierCV(**QUICK).fit(data.X_train, data.y_train)
     assert alone.slices_.shape == (60, 4)
+
+
+def test_held_out_rows_come_back(data):
+    # With steps too small to matter, what is left is ERM: on all rows, not on those kept.
+    grid = {"C": [0.1], "inner_lr": [1e-12], "outer_lr": [1e-12]}
+    clf = HSFMClassifierCV(grid, **QUICK, dtype="float64").fit(data.X_train, data.y_train)
+    erm = LogisticRegression(C=0.1, max_iter=1000)
+    whole = make_pipeline(StandardScaler(), erm).fit(data.X_train, data.y_train)
+    weights = whole[1].coef_[0] / whole[0].scale_
+    cosine = clf.coef_[0] @ weights / np.linalg.norm(clf.coef_) / np.linalg.norm(weights)
+    assert cosine > 0.999
 
 
 def test_persistence(data):
