@@ -243,7 +243,7 @@ or callable, default="auto"
         y_val : array-like of shape (n_val,), default=None
             Validation labels, of every class.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
-            Validation groups, used to choose the epoch and for nothing else.
+            Validation groups, used to choose the epoch and to stratify the rows that do.
 
         Returns
         -------
