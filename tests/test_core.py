@@ -13,7 +13,7 @@ from sklearn_hsfm._core.metagradient import (
     primal_metagradient,
 )
 from sklearn_hsfm._core.problem import Problem, augment
-from sklearn_hsfm._core.solve import flush_denormals, solve
+from sklearn_hsfm._core.solve import every_head, flush_denormals, solve
 
 FORMS = [gram_metagradient, primal_metagradient]
 
@@ -125,6 +125,27 @@ def test_best_epoch_wins_and_the_last_of_equals():
     )  # fmt: skip
     torch.testing.assert_close(found.W, shorter.W, rtol=0, atol=0)
     torch.testing.assert_close(found.H, shorter.H, rtol=0, atol=0)
+
+
+def test_every_head_is_that_of_its_epoch():
+    problem = as_problem(*random_problem(2, B=2))
+    settings = {"T": 2, "KH": 2, "Khard": 5, "inner_lr": [0.1] * 2, "outer_lr": [0.1] * 2}
+    heads = every_head(problem, every=2, epochs=5, clip_norm=None, **settings)
+    assert len(heads) == 3
+    assert torch.equal(heads[0], problem.W)
+    for i in (1, 2):
+        alone = solve(problem, epochs=2 * i, clip_norm=None, score=never, **settings)
+        assert torch.equal(heads[i], alone.W)
+
+
+def test_every_head_of_a_run_that_overflows_repeats_the_last_finite():
+    problem = as_problem(*random_problem(2, dtype=torch.float32))
+    heads = every_head(
+        problem, every=2, epochs=6, T=2, KH=2, Khard=5, inner_lr=[1e38], outer_lr=[1e38],
+        clip_norm=None,
+    )  # fmt: skip
+    assert len(heads) == 4
+    assert torch.isfinite(heads).all()
 
 
 def test_solve_leaves_its_problem_alone():

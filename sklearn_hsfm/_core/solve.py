@@ -44,7 +44,6 @@ class Solution(NamedTuple):
     best_epoch: list[int]  # 0: no epoch ended with finite numbers
     n_epochs: int  # epochs that ran to their end
     diverged: bool  # stopped early: the numbers were no longer finite
-    scores: Tensor  # (n_epochs + 1, B), epoch 0 is the initial head
     inner_loss: Tensor  # (n_epochs + 1, B), after the head's steps of the epoch
     outer_loss: Tensor  # (n_epochs + 1, B), at the epoch's last edit, before it acts
     hard: Tensor  # (n_epochs, B, m) rows of X_val
@@ -115,14 +114,13 @@ def solve(
             if best == 0 or scores[b] >= record[best][0][b]:
                 best_epoch[b] = epoch.number
                 best_W[b], best_H[b] = epoch.W[b], epoch.H[b]
-    scores, inner_loss, outer_loss, hard = zip(*record, strict=True)
+    _, inner_loss, outer_loss, hard = zip(*record, strict=True)
     return Solution(
         W=best_W,
         H=best_H,
         best_epoch=best_epoch,
         n_epochs=len(record) - 1,
         diverged=len(record) - 1 < settings["epochs"],
-        scores=torch.tensor(scores, dtype=torch.float64),
         inner_loss=torch.stack(inner_loss),
         outer_loss=torch.stack(outer_loss),
         hard=torch.stack(hard[1:]) if hard[1:] else hard[0][None][:0],
