@@ -230,16 +230,21 @@ def load(folder, file, own_head, variant, seed):
         if data.head is not None:
             data.head = data.head[0] / factor, data.head[1]
     if variant == "skewed" and data.groups_val is not None:
-        rng = np.random.RandomState(seed)
-        ids, train = np.unique(data.groups_train, return_counts=True)
-        rows = [rng.permutation(np.flatnonzero(data.groups_val == g)) for g in ids]
-        share = min(len(r) / t for r, t in zip(rows, train, strict=True))
-        kept = np.concatenate(
-            [r[: max(2, round(share * t))] for r, t in zip(rows, train, strict=True)]
-        )
+        kept = skewed_rows(data.groups_train, data.groups_val, np.random.RandomState(seed))
         for key in ("X_val", "y_val", "groups_val"):
             data[key] = data[key][kept]
     return data
+
+
+def skewed_rows(groups_train, groups_val, rng, part=1.0):
+    """Return validation rows whose groups are as unequal as in training.
+
+    They are as many as there can be, times ``part``; two of each group at least.
+    """
+    ids, train = np.unique(groups_train, return_counts=True)
+    rows = [rng.permutation(np.flatnonzero(groups_val == g)) for g in ids]
+    share = part * min(len(r) / t for r, t in zip(rows, train, strict=True))
+    return np.concatenate([r[: max(2, round(share * t))] for r, t in zip(rows, train, strict=True)])
 
 
 def run(name, method, data, seed, paper):

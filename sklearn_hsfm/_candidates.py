@@ -12,8 +12,16 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from sklearn_hsfm._cells import (
+    class_cells,
+    expected_accuracies,
+    shortcut_slices,
+    trial_thresholds,
+)
+
 MIN_CELL = 10  # rows below which the accuracy of a cell is noise
-N_THRESHOLDS = 181
+MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
+N_ROUNDS = 3  # times that slices are found anew
 OF_CELLS = {  # how a judge sums up the accuracies of its cells
     "worst_group": np.min,
     "worst_slice": np.min,
@@ -66,71 +74,6 @@ def out_of_fold(heads, X_val, held_out):
     return logits / held_out.sum(axis=0)[:, None]
 
 
-def margins(logits, y):
-    """Return how far the logits, (..., n_samples, R), speak for the true class."""
-    if logits.shape[-1] == 1:
-        return np.where(y == 1, logits[..., 0], -logits[..., 0])
-    own = np.take_along_axis(logits, y[:, None], axis=-1)[..., 0]
-    others = np.where(np.arange(logits.shape[-1]) == y[:, None], -np.inf, logits)
-    return own - others.max(axis=-1)
-
-
-def class_cells(y, n_classes):
-    """Return the classes as cells, (n_samples, n_classes)."""
-    return y[:, None] == np.arange(n_classes)
-
-
-def shortcut_slices(reference, robust, y, n_classes):
-    """Return the halves of each class that a shortcut helps and hurts, without group labels.
-
-    ``reference`` and ``robust`` are the logits of the ERM head and of a repaired one. What ERM
-    says beyond what the repaired head explains is the shortcut: within each class, the
-    residual of its margin, regressed on the other's, is split at the median.
-
-    Returns
-    -------
-    bool ndarray of shape (n_samples, 2 * n_classes)
-    """
-    cells = np.zeros((len(y), 2 * n_classes), dtype=bool)
-    leaning, sober = margins(reference, y), margins(robust, y)
-    for c in range(n_classes):
-        rows = np.flatnonzero(y == c)
-        x, z = sober[rows] - sober[rows].mean(), leaning[rows] - leaning[rows].mean()
-        residual = z - x * (x @ z) / max(x @ x, np.finfo(float).tiny)
-        order = rows[np.argsort(residual, kind="stable")]
-        cells[order[: len(rows) // 2], 2 * c] = True
-        cells[order[len(rows) // 2 :], 2 * c + 1] = True
-    return cells
-
-
-def cell_accuracies(logits, y, cells):
-    """Return the accuracy in each cell at each threshold on trial, and these thresholds.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_candidates, n_samples, R)
-
-    Returns
-    -------
-    accuracies : ndarray of shape (n_candidates, n_thresholds, n_cells)
-    thresholds : ndarray of shape (n_candidates, n_thresholds)
-        Quantiles of the log-odds; 0 alone for more than two classes.
-    """
-    if logits.shape[-1] > 1:
-        hit = logits.argmax(axis=-1) == y
-        accuracies = hit @ cells.astype(float) / cells.sum(axis=0)
-        return accuracies[:, None], np.zeros((len(logits), 1))
-    odds = logits[..., 0]
-    thresholds = np.quantile(odds, np.linspace(0.05, 0.95, N_THRESHOLDS), axis=1).T
-    hits = np.zeros((*thresholds.shape, cells.shape[1]))
-    for k, cell in enumerate(cells.T):
-        below, above = (np.sort(odds[:, cell & (y == c)], axis=1) for c in (0, 1))
-        for i, t in enumerate(thresholds):
-            right = above.shape[1] - np.searchsorted(above[i], t, side="right")
-            hits[i, :, k] = right + np.searchsorted(below[i], t, side="right")
-    return hits / cells.sum(axis=0), thresholds
-
-
 def default_judge(y_val, groups_val):
     """Return the worst group or slice, or what the validation rows suffice for."""
     if groups_val is not None:
@@ -148,11 +91,8 @@ def default_judge(y_val, groups_val):
     return judge
 
 
-def choose(logits, reference, y, n_classes, *, rule, cells=None, n_rounds=3):
+def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
     """Return which candidates to average, and the threshold of the average.
-
-    The average takes every candidate within one standard error of the best, so that how many
-    it takes follows from how well the validation rows can tell them apart.
 
     Parameters
     ----------
@@ -162,13 +102,13 @@ def choose(logits, reference, y, n_classes, *, rule, cells=None, n_rounds=3):
         Logits of the ERM head, which saw no validation row.
     y : ndarray of shape (n_samples,)
     n_classes : int
+    unedited : bool ndarray of shape (n_candidates,)
+        The candidates of epoch 0.
     rule : {"worst_group", "worst_slice", "worst_class", "balanced"} or callable
         What a candidate is scored by: the lowest accuracy over ``cells``, over shortcut
         slices, over classes; the mean over classes; or ``rule(y, log_proba, groups)``.
     cells : bool ndarray of shape (n_samples, n_cells), default=None
         The groups, for "worst_group" and callables.
-    n_rounds : int, default=3
-        Times that slices are found anew, each time from the average of the last.
 
     Returns
     -------
@@ -176,55 +116,79 @@ def choose(logits, reference, y, n_classes, *, rule, cells=None, n_rounds=3):
     """
     if callable(rule):
         return _choose_by_rule(logits, y, rule, cells)
-    of = class_cells(y, n_classes) if rule != "worst_group" else cells[:, cells.any(axis=0)]
-    choice = _within_one_error(logits, y, of, OF_CELLS[rule])
-    for _ in range(n_rounds if rule == "worst_slice" else 0):
+    if rule == "worst_slice":
+        return _choose_by_slices(logits, reference, y, n_classes, unedited)
+    of = cells[:, cells.any(axis=0)] if rule == "worst_group" else class_cells(y, n_classes)
+    return _within_errors(logits, y, of, OF_CELLS[rule], unedited)
+
+
+def _choose_by_slices(logits, reference, y, n_classes, unedited):
+    """Find slices from the average, and the average from slices, in turn."""
+    by_class = class_cells(y, n_classes)
+    choice = _within_errors(logits, y, by_class, np.min)
+    for _ in range(N_ROUNDS):
         robust = logits[choice.chosen].mean(axis=0)
-        of = shortcut_slices(reference, robust, y, n_classes)
-        choice = _within_one_error(logits, y, of, np.min)
+        slices = shortcut_slices(reference, robust, y, n_classes)
+        choice = _within_errors(logits, y, slices, np.min, unedited)
+        if unedited[choice.chosen].all():
+            # Nothing was repaired, so nothing sets slices apart: the classes judge.
+            return _within_errors(logits, y, by_class, np.min, allowed=unedited)
     return choice
 
 
-def _within_one_error(logits, y, cells, reduce):
-    accuracies, thresholds = cell_accuracies(logits, y, cells)
+def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
+    """Choose all candidates within half a standard error of the best.
+
+    How many that is follows from how well the validation rows tell them apart. If they are
+    few, others within one error join them, for an average of few heads is noisy. If one of the
+    ``unedited`` is within one error of the best, the edits have shown no worth: then unedited
+    heads alone are chosen.
+    """
+    thresholds = trial_thresholds(logits)
+    accuracies = expected_accuracies(logits, y, cells, thresholds)
     scores = reduce(accuracies, axis=-1)  # (n_candidates, n_thresholds)
     at = scores.argmax(axis=1)
     every = np.arange(len(at))
     score, threshold = scores[every, at], thresholds[every, at]
-    best = score.argmax()
-    n = cells.sum(axis=0)
+    allowed = np.full(len(score), True) if allowed is None else allowed
+    best = np.where(allowed, score, -np.inf).argmax()
+    error = _standard_error(accuracies[best, at[best]], cells.sum(axis=0), reduce)
+    if unedited is not None and (score[unedited] >= score[best] - error).any():
+        allowed = unedited
+    order = np.argsort(np.where(allowed, -score, np.inf), kind="stable")[: allowed.sum()]
+    n_near, n_half = (np.sum(score[order] >= score[order[0]] - e) for e in (error, error / 2))
+    chosen = order[: max(n_half, min(n_near, MIN_CANDIDATES))]
+    average = logits[chosen].mean(axis=0)[None]
+    trials = trial_thresholds(average)
+    values = reduce(expected_accuracies(average, y, cells, trials)[0], axis=-1)
+    return Choice(chosen, score, threshold, trials[0, values.argmax()], values.max(), cells)
+
+
+def _standard_error(accuracies, n, reduce):
+    """Return the error of the lowest, or of the mean, of accuracies over ``n`` rows each."""
     # Two hits and two misses are added, so that a perfect score has an error as well.
-    p = (accuracies[best, at[best]] * n + 2) / (n + 4)
+    p = (accuracies * n + 2) / (n + 4)
     variance = p * (1 - p) / (n + 4)  # (n_cells,)
     if reduce is np.min:
-        error = np.sqrt(variance[accuracies[best, at[best]].argmin()])
-    else:
-        error = np.sqrt(variance.sum()) / len(n)
-    order = np.argsort(-score, kind="stable")
-    chosen = order[score[order] >= score[best] - error]
-    average, trials = cell_accuracies(logits[chosen].mean(axis=0)[None], y, cells)
-    values = reduce(average[0], axis=-1)
-    ties = np.flatnonzero(values == values.max())
-    middle = ties[len(ties) // 2]  # of equal thresholds the one farthest from a change
-    return Choice(chosen, score, threshold, trials[0, middle], values[middle], cells)
+        return np.sqrt(variance[accuracies.argmin()])
+    return np.sqrt(variance.sum()) / len(n)
 
 
 def _choose_by_rule(logits, y, rule, cells):
-    score = np.array([score_of(z, y, cells, rule) for z in logits], dtype=float)
+    score = np.array([rule(y, log_probabilities(z), cells) for z in logits], dtype=float)
     order = np.argsort(-score, kind="stable")
     chosen = order[: max(1, len(order) // 10)]  # no error is known: the best tenth
-    value = score_of(logits[chosen].mean(axis=0), y, cells, rule)
+    value = rule(y, log_probabilities(logits[chosen].mean(axis=0)), cells)
     return Choice(chosen, score, np.zeros(len(score)), 0.0, float(value), cells)
 
 
-def score_of(logits, y, cells, rule):
-    """Return the score of one candidate's logits, (n_samples, R), at threshold 0."""
-    log_proba = log_probabilities(logits)
+def scores_at(logits, y, cells, thresholds, rule):
+    """Return the scores of candidates, (n_candidates, n_samples, R), each at its threshold."""
     if callable(rule):
-        return rule(y, log_proba, cells)
-    cells = cells[:, cells.any(axis=0)].astype(float)
-    hit = log_proba.argmax(axis=1) == y
-    return OF_CELLS[rule](hit @ cells / cells.sum(axis=0))
+        return np.array([rule(y, log_probabilities(z), cells) for z in logits], dtype=float)
+    cells = cells[:, cells.any(axis=0)]
+    accuracies = expected_accuracies(logits, y, cells, thresholds[:, None])
+    return OF_CELLS[rule](accuracies[:, 0], axis=-1)
 
 
 def log_probabilities(logits):
@@ -239,20 +203,12 @@ def results_by_setting(settings, epochs, logits, choice, y_val, held_out, judge)
     score = choice.score.reshape(len(settings), -1)
     best = score.argmax(axis=1)
     rows = np.arange(len(settings)) * len(epochs) + best  # the best candidate of each
-    by_split = np.array(
-        [
-            [
-                score_of(
-                    logits[row, held] - choice.threshold[row],
-                    y_val[held],
-                    None if choice.cells is None else choice.cells[held],
-                    judge,
-                )
-                for row in rows
-            ]
-            for held in held_out
-        ]
-    )  # (n_splits, n_settings)
+    by_split = []  # (n_splits, n_settings)
+    for held in held_out:
+        cells = None if choice.cells is None else choice.cells[held]
+        best_logits, at = logits[rows][:, held], choice.threshold[rows]
+        by_split.append(scores_at(best_logits, y_val[held], cells, at, judge))
+    by_split = np.array(by_split)
     mean = by_split.mean(axis=0)
     return {
         **{f"param_{n}": np.array([s[n] for s in settings], dtype=object) for n in settings[0]},

@@ -32,9 +32,10 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     `HSFMClassifier` mines validation rows, and what it mines it memorises. Here no row that
     judges a head was mined for it. The validation rows are cut into folds; every setting of
     ``param_grid`` mines all folds but one and is judged on the one left out, at every second
-    epoch; repeats draw new folds and supports. All candidates within one standard error of the
-    best are averaged, which is exact since heads are linear, and the intercept of the average
-    is placed on out-of-fold logits.
+    epoch; repeats draw new folds and supports. All candidates within half a standard error of
+    the best are averaged, which is exact since heads are linear, and the intercept of the
+    average is placed on out-of-fold logits. Where an unedited head is within one standard error
+    of the best, the edits have shown no worth, and unedited heads alone are averaged.
 
     Without group labels, the judge is accuracy in the worst *shortcut slice*. Within each
     class, the rows are split at the median of what the ERM head says beyond what the repaired
@@ -96,7 +97,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     scoring_ : str
         The judge that was used.
     slices_ : ndarray of shape (n_val, n_cells)
-        The cells of the judge, as masks of the validation rows: slices, groups or classes.
+        The cells of the judge, as masks of the validation rows: slices, groups or classes;
+        the classes also where "worst_slice" finds nothing to repair.
     n_splits_ : int
         Folds times repeats.
     n_features_in_ : int
@@ -362,6 +364,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             Z_val @ first[:, :-1].T + first[:, -1],
             split.y_val,
             len(self.classes_),
+            np.tile(np.arange(n_epochs) == 0, len(settings)),
             rule=judge,
             cells=split.groups_val,
         )

@@ -161,7 +161,7 @@ def test_a_grid_of_ones_own(data):
 def test_judges(data, scoring, name):
     clf = fit(data, groups=scoring is worst_group_accuracy, scoring=scoring)
     assert clf.scoring_ == name
-    assert clf.score(data.X_test, data.y_test) > 0.7
+    assert clf.score(data.X_test, data.y_test) > 0.6  # ERM: 0.56
 
 
 def test_a_scorer_judges_out_of_fold_predictions(data):
@@ -195,7 +195,7 @@ def test_validation_set_object_and_hold_out(data):
     clf = HSFMClassifierCV(**QUICK).fit(data.X_train, data.y_train, held)
     assert np.array_equal(clf.coef_, fit(data, groups=True).coef_)
     alone = HSFMClassifierCV(**QUICK).fit(data.X_train, data.y_train)
-    assert alone.slices_.shape == (60, 4)
+    assert len(alone.slices_) == 60
 
 
 def test_held_out_rows_come_back(data):

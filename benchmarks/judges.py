@@ -1,0 +1,216 @@
+"""Which judge chooses the best heads? Seen on validation rows alone: no test row is read.
+
+``python -m benchmarks.judges --data-dir DIR`` lets `HSFMClassifierCV` mine one part of the
+validation rows, lets every judge choose among the same candidates, and scores what it chose by
+the worst group of the other part. The part is a half (half), an eighth (eighth), or drawn with
+the skew of the training set (skewed). Runs are kept in ``benchmarks/results/judges.jsonl``, the
+tables in ``judges.md``.
+"""
+
+import argparse
+import json
+from unittest import mock
+
+import numpy as np
+
+from benchmarks.robustness import DFR, RESULTS, class_balanced_erm, load, skewed_rows
+from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
+from sklearn_hsfm._cells import class_cells
+from sklearn_hsfm._validation_set import stratified_part
+from sklearn_hsfm.metrics import worst_group_accuracy_score
+
+SETS = {
+    "waterbirds": "waterbirds_efflite2",
+    "dominoes": "dominoes_efflite0",
+    "faces": "faces_gender_efflite0",
+    "adult": "adult_sex",
+    "dominoes-erm": "dominoes_erm_efflite0",
+    "waterbirds-erm": "waterbirds_erm_efflite0",
+}
+PARTS = ("half", "eighth", "skewed")
+
+
+class Candidates(HSFMClassifierCV):
+    """Solve as the classifier does, and keep the candidates instead of choosing."""
+
+    def _average(self, settings, heads, final, split, held_out, scaler, judge):
+        pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
+        Z_val = scaler.transform(split.X_val)
+        first = heads[np.argmin([s["C"] for s in settings]), 0, 0]
+        self.scaler_, self.mean_heads_, self.y_val_ = scaler, pool.mean(axis=1), split.y_val
+        self.logits_ = _candidates.out_of_fold(pool, Z_val, held_out)
+        self.reference_ = Z_val @ first[:, :-1].T + first[:, -1]
+        self.unedited_ = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
+
+    def choose(self, rule, cells=None, unedited=None):
+        """Let a judge choose."""
+        unedited = self.unedited_ if unedited is None else unedited
+        return _candidates.choose(
+            self.logits_, self.reference_, self.y_val_, 2, unedited, rule=rule, cells=cells
+        )
+
+    def predict(self, X, choice):
+        """Return the classes that a choice gives to rows."""
+        heads = self.mean_heads_[choice.chosen, 0].mean(axis=0)
+        return (self.scaler_.transform(X) @ heads[:-1] + heads[-1] > choice.offset).astype(int)
+
+
+def by_groups(c, groups):
+    """Use group labels: the reference."""
+    return c.choose("worst_group", groups)
+
+
+def by_slices(c, groups):
+    """Use what HSFMClassifierCV uses without group labels."""
+    return c.choose("worst_slice")
+
+
+def by_slices_and_mean(c, groups):
+    """Average the worst slice and the mean over slices."""
+    with mock.patch.object(_candidates.np, "min", lambda a, axis: (a.min(axis) + a.mean(axis)) / 2):
+        return c.choose("worst_slice")
+
+
+def by_class(c, groups):
+    """Take the worst class."""
+    return c.choose("worst_class")
+
+
+def by_mean(c, groups):
+    """Take the mean over classes."""
+    return c.choose("balanced")
+
+
+def by_erm_cells(c, groups):
+    """Take the worst cell of ERM prediction x label, of five rows or more."""
+    predicted = (c.reference_[:, 0] > 0).astype(int)
+    cells = class_cells(2 * c.y_val_ + predicted, 4)
+    return c.choose("worst_group", cells & (cells.sum(axis=0) >= 5))
+
+
+def by_tail_loss(c, groups):
+    """Take the largest losses of each class, and then the threshold of the worst class."""
+    choice = c.choose(selection.tail_loss)
+    average = c.logits_[choice.chosen].mean(axis=0)[None]
+    worst = _candidates.choose(
+        average, c.reference_, c.y_val_, 2, np.zeros(1, bool), rule="worst_class"
+    )
+    return choice._replace(offset=worst.offset)
+
+
+def counted(logits, y, cells, thresholds):
+    """Return shares of hits, in place of expected accuracies."""
+    hits = (logits[..., 0][:, None] > thresholds[..., None]) == y
+    return hits @ cells.astype(np.float32) / cells.sum(axis=0)
+
+
+def by_counting(c, groups):
+    """Count hits in slices."""
+    with mock.patch.object(_candidates, "expected_accuracies", counted):
+        return by_slices(c, groups)
+
+
+def by_counting_in_groups(c, groups):
+    """Count hits in groups."""
+    with mock.patch.object(_candidates, "expected_accuracies", counted):
+        return by_groups(c, groups)
+
+
+def without_caution(c, groups):
+    """Let edited heads win however little they are ahead."""
+    return c.choose("worst_slice", unedited=np.zeros_like(c.unedited_))
+
+
+def best_alone(c, groups):
+    """Take the best candidate by slices, instead of an average over candidates."""
+    with mock.patch.object(_candidates, "_standard_error", return_value=0.0):
+        return by_slices(c, groups)
+
+
+JUDGES = {
+    "groups": by_groups,
+    "slices (the default)": by_slices,
+    "slices, worst and mean": by_slices_and_mean,
+    "worst class": by_class,
+    "mean over classes": by_mean,
+    "ERM prediction x label": by_erm_cells,
+    "tail loss": by_tail_loss,
+    "slices, hits counted": by_counting,
+    "groups, hits counted": by_counting_in_groups,
+    "slices, edits always": without_caution,
+    "slices, best candidate alone": best_alone,
+}
+
+
+def parted(data, part, seed):
+    """Return which validation rows are mined and judge; the others score."""
+    rng = np.random.RandomState(seed)
+    if part == "skewed":  # at least 40 % of each group stay to score
+        return skewed_rows(data.groups_train, data.groups_val, rng, part=0.6)
+    share = {"half": 1 / 2, "eighth": 1 / 8}[part]
+    return np.flatnonzero(stratified_part(data.groups_val, share, rng))
+
+
+def run(data, part, seed):
+    """Return the worst-group accuracy of every judge on the rows that score."""
+    rows = parted(data, part, seed)
+    rest = np.setdiff1d(np.arange(len(data.y_val)), rows)
+    X, y, groups = data.X_val[rest], data.y_val[rest], data.groups_val[rest]
+    for key in ("X_val", "y_val", "groups_val"):
+        data[key] = data[key][rows]
+    c = Candidates(random_state=seed, scoring="worst_class")
+    c.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    cells = data.groups_val[:, None] == np.unique(data.groups_val)
+    predictions = {name: c.predict(X, judge(c, cells)) for name, judge in JUDGES.items()}
+    predictions["DFR"] = DFR(seed).fit(data).predict(X)
+    predictions["ERM, class-balanced"] = class_balanced_erm(data, seed, None).predict(X)
+    return {n: worst_group_accuracy_score(y, p, groups) for n, p in predictions.items()}
+
+
+def main(argv=None):
+    """Run what is missing and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.judges", description=__doc__)
+    parser.add_argument("--data-dir", default="../shared/data")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    args = parser.parse_args(argv)
+    RESULTS.mkdir(exist_ok=True)
+    log = RESULTS / "judges.jsonl"
+    records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = {(r["part"], r["set"], r["seed"]) for r in records}
+    for name in args.sets:
+        for part in PARTS:
+            for seed in range(args.seeds):
+                if (part, name, seed) in done:
+                    continue
+                data = load(args.data_dir, SETS[name], False, "plain", seed)
+                if data is None:
+                    print(f"{name}: no file {SETS[name]}.npz in {args.data_dir}")
+                    break
+                records.append({"part": part, "set": name, "seed": seed, **run(data, part, seed)})
+                with log.open("a") as file:
+                    file.write(json.dumps(records[-1]) + "\n")
+                print(part, name, seed, flush=True)
+    text = "\n\n".join(table(records, part) for part in PARTS)
+    (RESULTS / "judges.md").write_text(text + "\n")
+    print("\n" + text)
+
+
+def table(records, part):
+    """Return the Markdown table of one kind of part."""
+    names = [s for s in SETS if any(r["set"] == s and r["part"] == part for r in records)]
+    rows = [f"### Part of the validation rows that is mined and judges: {part}\n"]
+    rows.append("| worst group of the other rows | " + " | ".join(names) + " | mean |")
+    rows.append("| --- " * (len(names) + 2) + "|")
+    for judge in ("DFR", "ERM, class-balanced", *JUDGES):
+        values = [
+            [r[judge] for r in records if r["part"] == part and r["set"] == name] for name in names
+        ]
+        cells = [f"{np.mean(v):.3f} ± {np.std(v):.3f} ({len(v)})" for v in values]
+        mean = np.mean([np.mean(v) for v in values]) if values else np.nan
+        rows.append(f"| {judge} | " + " | ".join(cells) + f" | {mean:.3f} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()

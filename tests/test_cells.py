@@ -1,0 +1,96 @@
+"""Cells, slices found without groups, and the accuracy to expect in a cell."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from sklearn_hsfm import _cells
+from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
+
+
+def shares_of_hits(logits, y, cells, thresholds):
+    """Return counted accuracies, (n_candidates, n_thresholds, n_cells)."""
+    if logits.shape[-1] == 1:
+        predicted = logits[:, None, :, 0] > thresholds[..., None]
+    else:
+        predicted = logits.argmax(axis=-1)[:, None]
+    return (predicted == y) @ cells.astype(float) / cells.sum(axis=0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_expected_accuracies_are_the_shares_of_hits_of_normal_margins(n_classes):
+    rng = np.random.RandomState(0)
+    y = rng.randint(n_classes, size=30000)
+    group = rng.randint(2, size=len(y))
+    if n_classes == 2:
+        logits = (2 * y - 1 + 0.7 * group + rng.normal(size=(3, len(y))))[..., None]
+        tolerance = 0.015
+    else:  # the largest of two other logits is only nearly normal
+        own = y[:, None] == np.arange(3)
+        logits = 2 * own + group[:, None] * [0, 0.5, 0] + rng.normal(size=(3, len(y), 3))
+        tolerance = 0.04
+    cells = np.column_stack([y == 0, y == 1, group == 0, group == 1])  # two span the classes
+    thresholds = np.array([[-0.5, 0.4]] * 3 if n_classes == 2 else [[0.0]] * 3)
+    expected = _cells.expected_accuracies(logits, y, cells, thresholds)
+    assert expected.shape == (3, thresholds.shape[1], 4)
+    counted = shares_of_hits(logits, y, cells, thresholds)
+    np.testing.assert_allclose(expected, counted, atol=tolerance)
+
+
+def test_a_cell_of_few_rows_is_known_better_than_by_counting():
+    rng = np.random.RandomState(0)
+    y = np.r_[np.zeros(200, int), np.ones(7, int)]
+    errors = []
+    for _ in range(200):
+        logits = (np.where(y == 1, 0.3, -1.0) + rng.normal(size=len(y)))[None, :, None]
+        cells, at = _cells.class_cells(y, 2), np.zeros((1, 1))
+        true = 0.618  # Phi(0.3)
+        smooth = _cells.expected_accuracies(logits, y, cells, at)[0, 0, 1]
+        counted = shares_of_hits(logits, y, cells, at)[0, 0, 1]
+        errors.append([(smooth - true) ** 2, (counted - true) ** 2])
+    smooth, counted = np.mean(errors, axis=0)
+    assert smooth < 0.8 * counted
+
+
+def test_margins_of_stacked_heads_are_those_of_each():
+    rng = np.random.RandomState(0)
+    for R in (1, 4):
+        logits, y = rng.normal(size=(3, 20, R)), rng.randint(max(2, R), size=20)
+        stacked = _cells.margins(logits, y)
+        for one, expected in zip(logits, stacked, strict=True):
+            np.testing.assert_array_equal(_cells.margins(one, y), expected)
+        right = logits.argmax(axis=-1) == y if R > 1 else (logits[..., 0] > 0) == y
+        assert np.array_equal(stacked > 0, right)
+
+
+def attribute_found(cells, attribute, y):
+    """Return how well the halves of each class agree with the attribute, at least 1/2."""
+    shares = []
+    for c in np.unique(y):
+        rows = y == c
+        agree = np.mean(cells[rows, 2 * c] == attribute[rows])
+        shares.append(max(agree, 1 - agree))
+    return min(shares)
+
+
+def test_slices_find_the_attribute_that_nobody_named():
+    digits = load_digit_dominoes(random_state=0)
+    erm = LogisticRegression().fit(digits.X_train, digits.y_train)
+    robust = LogisticRegression().fit(digits.X_test, digits.y_test)  # balanced rows
+    logits = [m.decision_function(digits.X_val)[:, None] for m in (erm, robust)]
+    cells = _cells.shortcut_slices(*logits, digits.y_val, 2)
+    assert (cells.sum(axis=1) == 1).all()
+    lower = np.char.endswith(digits.groups_val, "lower=1")
+    assert attribute_found(cells, lower, digits.y_val) > 0.9
+
+
+def test_slices_of_many_classes():
+    data = make_spurious_features(n_train=3000, n_val=600, n_classes=3, random_state=0)
+    erm = LogisticRegression().fit(data.X_train, data.y_train)
+    robust = LogisticRegression().fit(data.X_test, data.y_test)
+    logits = [m.decision_function(data.X_val) for m in (erm, robust)]
+    cells = _cells.shortcut_slices(*logits, data.y_val, 3)
+    helped = data.groups_val % 3 == data.y_val
+    for c in range(3):  # the half that the shortcut hurts has few of the rows that it helps
+        rows = data.y_val == c
+        assert helped[rows & cells[:, 2 * c + 1]].mean() > 2 * helped[rows & cells[:, 2 * c]].mean()
