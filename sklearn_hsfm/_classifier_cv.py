@@ -18,6 +18,7 @@ from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.problem import Problem
 from sklearn_hsfm._core.solve import every_head
+from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import LinearHeadMixin, initial_head, to_raw
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
 
@@ -139,6 +140,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     >>> worst_group_accuracy_score(data.y_test, pred, data.groups_test) > 0.6
     True
     """
+
+    uses = LabelUse(validation_labels=True, validation_groups_select=True)
 
     # Requested by default, so that users of metadata routing need no set_fit_request.
     __metadata_request__fit = {"X_val": True, "y_val": True, "groups_val": True}  # noqa: RUF012

@@ -134,7 +134,7 @@ def mined_and_selecting(y_val, groups_val, selection_fraction, rng):
     if selection_fraction is None:
         every = np.ones(len(y_val), dtype=bool)
         return every, every
-    selecting = stratified_part(_strata(y_val, groups_val), selection_fraction, rng)
+    selecting = stratified_part(strata(y_val, groups_val), selection_fraction, rng)
     mined = ~selecting
     for c in np.unique(y_val):
         rows = np.flatnonzero(y_val == c)
@@ -164,18 +164,18 @@ def cross_fit_folds(y_val, groups_val, cv, n_repeats, rng):
         )
     if folds == 1:
         return np.ones((n_repeats, len(y_val)), dtype=bool)
-    strata = _strata(y_val, groups_val)
+    of_row = strata(y_val, groups_val)
     held_out = []
     for _ in range(n_repeats):
         order = rng.permutation(len(y_val))
-        order = order[np.lexsort((strata[order], y_val[order]))]
+        order = order[np.lexsort((of_row[order], y_val[order]))]
         fold = np.empty(len(y_val), dtype=int)
         fold[order] = (np.arange(len(y_val)) + rng.randint(folds)) % folds
         held_out += [fold == k for k in range(folds)]
     return np.array(held_out)
 
 
-def _strata(y_val, groups_val):
+def strata(y_val, groups_val):
     """Return one integer for each combination of class and groups."""
     if groups_val is None:
         return y_val

@@ -1,0 +1,220 @@
+"""HeadAverager: the straight path between two heads, from average to worst-group accuracy."""
+
+import inspect
+from numbers import Real
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import check_random_state
+
+from sklearn_hsfm import selection as rules
+from sklearn_hsfm._candidates import calibrated_scale
+from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._linear_head import LinearHeadMixin, one_row_for_two_classes, one_row_per_class
+from sklearn_hsfm._validation_set import check_training_rows, split_validation
+
+
+class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
+    """Average two heads: ``(1 - alpha) * first + alpha * second`` (WiSE-FT, BANG).
+
+    Heads are linear, so averaging weights is averaging logits. The path from ERM to a repaired
+    head trades average against worst-group accuracy.
+
+    Parameters
+    ----------
+    first, second : estimator
+        Linear classifiers; fitted ones are taken as they are, others are cloned and fitted.
+    alpha : float or tuple of float, default=0.5
+        Share of ``second``; of several, validation rows choose, of equals the first.
+    balance : {"none", "temperature"}, default="temperature"
+        "none" averages the heads as they are (WiSE-FT). "temperature" first gives each the
+        length with the least log-loss on the validation rows, so that an over-confident head
+        does not rule: for linear heads, what balanced averaging (BANG) comes to.
+    selection : str or callable, default="auto"
+        How validation rows choose ``alpha``: a rule of `sklearn_hsfm.selection`; "auto" is the
+        worst group, without groups the worst class.
+    validation_fraction : float, default=0.2
+        Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
+    random_state : int, RandomState instance or None, default=None
+        Draws the rows that are held out.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    first_, second_ : tuple of ndarray
+        The heads that are averaged, (coef, intercept) each, after balancing.
+    alpha_ : float
+        The share that was used or chosen.
+    scores_ : dict
+        What the validation rows say of each ``alpha``.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    Notes
+    -----
+    Uses validation labels, and validation groups when given, to select; besides, what ``first``
+    and ``second`` use, which get the validation rows and groups that they have arguments for.
+
+    References
+    ----------
+    .. [1] "Robust fine-tuning of zero-shot models", arXiv:2109.01903, 2022.
+    .. [2] "Spurious Feature Diversification Improves Out-of-distribution Generalization",
+       arXiv:2309.17230, 2023.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.heads import ClassBalancedClassifier, HeadAverager
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> path = HeadAverager(LogisticRegression(), ClassBalancedClassifier(), alpha=(0.0, 0.5, 1.0))
+    >>> path = path.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> path.scores_[0.0] < path.scores_[1.0]
+    True
+    """
+
+    uses = LabelUse(validation_labels=True, validation_groups_select=True)
+
+    __metadata_request__fit = {  # noqa: RUF012
+        "X_val": True,
+        "y_val": True,
+        "groups": True,
+        "groups_val": True,
+    }
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "first": [HasMethods("fit")],
+        "second": [HasMethods("fit")],
+        "alpha": [Interval(Real, 0, 1, closed="both"), tuple, list],
+        "balance": [StrOptions({"none", "temperature"})],
+        "selection": [StrOptions({"auto", *rules.RULES}), callable],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        first,
+        second,
+        *,
+        alpha=0.5,
+        balance="temperature",
+        selection="auto",
+        validation_fraction=0.2,
+        random_state=None,
+    ):
+        self.first = first
+        self.second = second
+        self.alpha = alpha
+        self.balance = balance
+        self.selection = selection
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+        """Fit both heads and average them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training features.
+        y : array-like of shape (n_samples,)
+            Training labels.
+        X_val : array-like of shape (n_val, n_features) or ValidationSet, default=None
+            Validation features; without them ``validation_fraction`` of ``X`` is held out.
+        y_val : array-like of shape (n_val,), default=None
+            Validation labels, of every class.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
+            Groups of the training rows, for ``first`` and ``second``.
+        groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
+            Groups of the validation rows.
+
+        Returns
+        -------
+        HeadAverager
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together, or a head is not linear or of other classes.
+        """
+        rng = check_random_state(self.random_state)
+        X, y = check_training_rows(self, X, y)
+        split = split_validation(
+            self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
+        )
+        known = {"groups_val": split.groups_val}
+        if groups is not None:
+            known["groups"] = np.asarray(groups)[split.index]
+        self.first_, self.second_ = (
+            self._balanced(self._head(estimator, split, known), split)
+            for estimator in (self.first, self.second)
+        )
+        name, rule = rules.resolve_rule(self.selection, split.groups_val)
+        alphas = self.alpha if isinstance(self.alpha, tuple | list) else (self.alpha,)
+        self.scores_ = {}
+        for alpha in alphas:
+            coef, intercept = self.head_at(alpha)
+            log_proba = log_softmax(split.X_val @ coef.T + intercept, axis=1)
+            self.scores_[alpha] = float(rule(split.y_val, log_proba, split.groups_val))
+        self.selection_ = name
+        self.alpha_ = max(self.scores_, key=self.scores_.get)
+        self.coef_, self.intercept_ = one_row_for_two_classes(*self.head_at(self.alpha_))
+        return self
+
+    def head_at(self, alpha):
+        """Return the head at a point of the path.
+
+        Parameters
+        ----------
+        alpha : float
+            Share of ``second``; outside of 0 and 1 the path goes on.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_classes, n_features)
+            Weights on raw features.
+        intercept : ndarray of shape (n_classes,)
+            Intercepts.
+        """
+        pairs = zip(self.first_, self.second_, strict=True)
+        return tuple((1 - alpha) * a + alpha * b for a, b in pairs)
+
+    def _head(self, estimator, split, known):
+        """Return the head of an estimator, fitted on the rows of the split if it is not yet."""
+        if not hasattr(estimator, "coef_"):
+            takes = inspect.signature(estimator.fit).parameters
+            given = {"X_val": split.X_val, "y_val": self.classes_[split.y_val], **known}
+            given = {k: v for k, v in given.items() if k in takes and v is not None}
+            estimator = clone(estimator).fit(split.X, self.classes_[split.y], **given)
+        if not hasattr(estimator, "coef_"):
+            raise ValueError(
+                f"{estimator!r} has no coef_ after fit; HeadAverager needs linear heads."
+            )
+        if not np.array_equal(estimator.classes_, self.classes_):
+            raise ValueError(
+                f"{estimator!r} was fitted on the classes {estimator.classes_.tolist()}, but y has "
+                f"{self.classes_.tolist()}."
+            )
+        return one_row_per_class(estimator.coef_, estimator.intercept_)
+
+    def _balanced(self, head, split):
+        if self.balance == "none":
+            return head
+        coef, intercept = head
+        logits = split.X_val @ coef.T + intercept
+        scale = calibrated_scale(
+            one_row_for_two_classes(logits.T, np.zeros(len(coef)))[0].T, split.y_val
+        )
+        return scale * coef, scale * intercept

@@ -1,0 +1,183 @@
+"""What the last-layer methods share: inputs, scaler, what they use, choosing among heads."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import ParameterGrid
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+
+from sklearn_hsfm import selection as rules
+from sklearn_hsfm._compat import _fit_context
+from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._linear_head import (
+    LinearHeadMixin,
+    initial_head,
+    one_row_for_two_classes,
+    to_raw,
+)
+from sklearn_hsfm._validation_set import check_training_rows, split_validation
+from sklearn_hsfm.metrics._groups import group_membership
+
+
+class Rows(NamedTuple):
+    """What a method fits: features in units of the training rows, labels as indices."""
+
+    X: np.ndarray  # (n_train, n_features) standardised
+    y: np.ndarray  # (n_train,)
+    groups: np.ndarray | None  # (n_train,) group indices
+    X_val: np.ndarray  # (n_val, n_features) standardised likewise
+    y_val: np.ndarray  # (n_val,)
+    groups_val: np.ndarray | None  # (n_val, n_groups) bool
+    scaler: StandardScaler  # of the training rows
+
+
+class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
+    """Base of the last-layer methods.
+
+    A subclass names in ``uses`` the labels that it uses, in ``_tuned`` the parameters that may
+    be tuples of values to choose from, and yields in ``_heads`` the heads to choose from, those
+    of an iterative method in the order of its epochs. A method that chooses in a way of its
+    own overrides ``_fit_head``.
+    """
+
+    uses = LabelUse()
+    _tuned: tuple = ()
+
+    # Requested by default, so that users of metadata routing need no set_fit_request.
+    __metadata_request__fit = {  # noqa: RUF012
+        "X_val": True,
+        "y_val": True,
+        "groups": True,
+        "groups_val": True,
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+        """Fit the head.
+
+        Labels that ``uses`` does not name are checked and otherwise ignored, so that all
+        methods are called alike.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training features.
+        y : array-like of shape (n_samples,)
+            Training labels.
+        X_val : array-like of shape (n_val, n_features) or ValidationSet, default=None
+            Validation features; without them ``validation_fraction`` of ``X`` is held out,
+            with its groups.
+        y_val : array-like of shape (n_val,), default=None
+            Validation labels, of every class.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
+            Groups of the training rows: ids of any kind, or boolean membership. Each row is in
+            one group.
+        groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
+            Groups of the validation rows.
+
+        Returns
+        -------
+        object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not finite or do not fit together, or labels that the method
+            needs are missing.
+        """
+        rng = check_random_state(self.random_state)
+        rows = self._check_rows(X, y, X_val, y_val, groups, groups_val, rng)
+        head = to_raw(*self._fit_head(rows, rng), rows.scaler)
+        self.coef_, self.intercept_ = one_row_for_two_classes(*head)
+        return self
+
+    def _check_rows(self, X, y, X_val, y_val, groups, groups_val, rng):
+        """Return the `Rows` to fit."""
+        X, y = check_training_rows(self, X, y)
+        index = None if groups is None else disjoint_groups(groups, len(y))
+        split = split_validation(
+            self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
+        )
+        held_groups = split.groups_val
+        if index is not None and X_val is None:  # rows that are held out bring their groups
+            held = index[split.index_val]
+            held_groups = held[:, None] == np.unique(held)
+            index = index[split.index]
+        scaler = StandardScaler().fit(split.X)
+        Z, Z_val = (scaler.transform(part).astype(np.float64) for part in (split.X, split.X_val))
+        return Rows(Z, split.y, index, Z_val, split.y_val, held_groups, scaler)
+
+    def _fit_head(self, rows, rng):
+        """Return the head to keep, one row a class."""
+        return self._choose(rows, self._prepare(rows, rng), rng)
+
+    def _choose(self, rows, shared, rng):
+        """Return the head, of all settings and epochs, that does best on the validation rows."""
+        seed = rng.randint(np.iinfo(np.int32).max)  # one for all settings: equal draws
+        values = {name: getattr(self, name) for name in self._tuned}
+        grid = {n: v if isinstance(v, tuple | list) else (v,) for n, v in values.items()}
+        self.best_score_ = -np.inf
+        self.cv_results_ = {"params": [], "score": [], "epoch": []}
+        for setting in ParameterGrid(grid):
+            self.selection_, rule = self._rule(rows, setting)
+            best, best_epoch = -np.inf, 0
+            heads = self._heads(rows, shared, setting, np.random.RandomState(seed))
+            for epoch, head in enumerate(heads, start=1):
+                log_proba = log_softmax(rows.X_val @ head[0].T + head[1], axis=1)
+                score = float(rule(rows.y_val, log_proba, rows.groups_val))
+                if score >= best:  # of equal epochs the last, as HSFMClassifier does
+                    best, best_epoch, best_head = score, epoch, head
+            for name, value in {"params": setting, "score": best, "epoch": best_epoch}.items():
+                self.cv_results_[name].append(value)
+            if best > self.best_score_:  # of equal settings the first
+                self.best_score_, chosen = best, best_head
+                self.best_params_, self.best_epoch_ = setting, best_epoch
+        self._report(shared, self.best_params_)
+        return chosen
+
+    def _rule(self, rows, setting):
+        """Return the name and the function of the rule that chooses."""
+        return rules.resolve_rule(self.selection, rows.groups_val)
+
+    def _report(self, shared, setting):
+        """Keep what a user may want to see of the chosen setting."""
+
+    def _prepare(self, rows, rng):
+        """Return what the settings share."""
+
+    def _heads(self, rows, shared, setting, rng):
+        """Yield heads, (coef, intercept) with one row a class, of one setting."""
+        raise NotImplementedError
+
+
+def erm_head(init_head, rows, part, classes):
+    """Return the head of ERM on a part of the training rows, one row a class, standardised."""
+    X = rows.scaler.inverse_transform(rows.X[part])  # what init_head is in units of
+    return initial_head(init_head, X, rows.y[part], classes, rows.scaler)
+
+
+def disjoint_groups(groups, n_samples):
+    """Return one group index a row, or say which rows are in none or in several groups."""
+    names, member = group_membership(groups, n_samples)
+    count = member.sum(axis=1)
+    if (count != 1).any():
+        row = int((count != 1).argmax())
+        raise ValueError(
+            f"groups puts row {row} into {count[row]} of {len(names)} groups; a method that "
+            "trains on groups needs each row in exactly one. Pass one id a row."
+        )
+    return member.argmax(axis=1)
+
+
+def with_intercept(head):
+    """Return a head as one array (n_classes, n_features + 1), intercept last."""
+    return np.column_stack(head)
+
+
+def without_intercept(W):
+    """Return (coef, intercept) of an array (n_classes, n_features + 1)."""
+    return W[:, :-1].copy(), W[:, -1].copy()

@@ -1,0 +1,135 @@
+"""Logistic regression on training rows and rows that the user made: DaC, DDB, FFR, DISC."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import validate_data
+
+from sklearn_hsfm._compat import Interval, _fit_context
+from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._linear_head import LinearHeadMixin, to_raw
+from sklearn_hsfm._validation_set import check_training_rows
+
+
+class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
+    """ERM on the training rows and on rows that were made from them.
+
+    Methods that generate images retrain the head on them: masked and recombined images (DaC),
+    generated ones (DDB, FFR), mixtures with concepts (DISC). Making the images is theirs; give
+    their features as ``X_extra``, and the retraining is this.
+
+    Parameters
+    ----------
+    C : float, default=0.01
+        Inverse strength of the L2 penalty on standardised features.
+    extra_weight : float, default=1.0
+        Weight of an extra row, where ``fit`` gets none; a training row has 1. DaC's alpha.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    Notes
+    -----
+    Uses no labels but those of its rows. Without extra rows it is ERM.
+
+    References
+    ----------
+    .. [1] "Decompose-and-Compose: A Compositional Approach to Mitigating Spurious
+       Correlation", arXiv:2402.18919, 2024.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm.datasets import make_spurious_features
+    >>> from sklearn_hsfm.heads import ExtraRowsClassifier
+    >>> data = make_spurious_features(n_train=200, random_state=0)
+    >>> clf = ExtraRowsClassifier(extra_weight=6.0)
+    >>> clf = clf.fit(data.X_train, data.y_train, X_extra=data.X_val, y_extra=data.y_val)
+    >>> clf.coef_.shape
+    (1, 32)
+    """
+
+    uses = LabelUse()
+
+    __metadata_request__fit = {  # noqa: RUF012
+        "X_extra": True,
+        "y_extra": True,
+        "extra_weight": True,
+    }
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "extra_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, *, C=0.01, extra_weight=1.0):
+        self.C = C
+        self.extra_weight = extra_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, *, X_extra=None, y_extra=None, extra_weight=None):
+        """Fit the head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training features.
+        y : array-like of shape (n_samples,)
+            Training labels.
+        X_extra : array-like of shape (n_extra, n_features), default=None
+            Features of the rows that were made.
+        y_extra : array-like of shape (n_extra,), default=None
+            Their labels, all of them in ``y``.
+        extra_weight : float or array-like of shape (n_extra,), default=None
+            Their weights, 0 or more; the parameter of this name where None.
+
+        Returns
+        -------
+        ExtraRowsClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If only one of ``X_extra`` and ``y_extra`` is given, labels are unknown, or weights
+            do not fit.
+        """
+        X, y = check_training_rows(self, X, y)
+        scaler = StandardScaler().fit(X)
+        weight = np.ones(len(y))
+        if (X_extra is None) != (y_extra is None):
+            raise ValueError("X_extra and y_extra come together; only one of them was passed.")
+        if X_extra is not None:
+            X_extra, y_extra = validate_data(self, X_extra, y_extra, reset=False, dtype=X.dtype)
+            unknown = np.setdiff1d(y_extra, self.classes_)
+            if len(unknown):
+                raise ValueError(
+                    f"y_extra has labels that y does not have: {unknown.tolist()}; y has "
+                    f"{self.classes_.tolist()}."
+                )
+            given = self.extra_weight if extra_weight is None else extra_weight
+            extra = np.asarray(given, dtype=float)
+            if extra.shape not in ((), y_extra.shape) or not (extra >= 0).all():
+                raise ValueError(
+                    f"extra_weight has shape {extra.shape}; it must be one number, or one of 0 or "
+                    f"more for each of the {len(y_extra)} rows of X_extra."
+                )
+            weight = np.r_[weight, np.broadcast_to(extra, y_extra.shape)]
+            X = np.concatenate([X, X_extra])
+            y = np.r_[y, np.searchsorted(self.classes_, y_extra)]
+        model = LogisticRegression(C=self.C, max_iter=1000)
+        model.fit(scaler.transform(X), y, sample_weight=weight)
+        self.coef_, self.intercept_ = to_raw(model.coef_, model.intercept_, scaler)
+        return self

@@ -1,0 +1,288 @@
+"""Group DRO on the last layer, and CVaR DRO, its twin without groups."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from sklearn_hsfm import selection as rules
+from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._validation_set import strata
+from sklearn_hsfm.heads._base import LastLayerClassifier
+from sklearn_hsfm.heads._descent import TorchHead, balanced_over, shuffled
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+_DESCENT: dict = {
+    "l2": [_NOT_NEGATIVE, tuple, list],
+    "lr": [_POSITIVE, tuple, list],
+    "epochs": _COUNT,
+    "batch_size": _COUNT,
+    "selection": [StrOptions({"auto", *rules.RULES}), callable],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "random_state": ["random_state"],
+}
+
+
+class GroupDROClassifier(LastLayerClassifier):
+    """Group DRO: stochastic descent on the loss of the worst training group.
+
+    Each batch moves the weight of a group up by its loss, and the head down the weighted loss.
+
+    Parameters
+    ----------
+    eta : float, default=0.01
+        How fast the weights of groups move.
+    size_adjustment : float, default=0.0
+        C of the adjustment ``C / sqrt(n_g)`` that is added to the loss of a group of n_g rows.
+    l2 : float or tuple of float, default=(1e-4, 1e-2, 1.0)
+        Weight decay; of several, validation rows choose.
+    lr : float or tuple of float, default=1e-3
+        Learning rate of SGD with momentum 0.9.
+    epochs : int, default=50
+        Epochs, each a candidate.
+    batch_size : int, default=128
+        Rows of a batch.
+    balanced_sampling : bool, default=True
+        Draw rows such that all groups are as likely.
+    selection : str or callable, default="auto"
+        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`;
+        "auto" is the worst group, without groups the worst class.
+    validation_fraction : float, default=0.2
+        Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
+    random_state : int, RandomState instance or None, default=None
+        Draws batches.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    group_weights_ : ndarray of shape (n_groups,)
+        Weights of the training groups after the last epoch of the chosen setting.
+    best_params_, best_epoch_, best_score_
+        What the validation rows chose, and its score.
+    cv_results_ : dict of list
+        Every setting, its best epoch and score.
+    selection_ : str
+        The rule that chose.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    See Also
+    --------
+    CVaRDROClassifier : Needs no groups.
+
+    Notes
+    -----
+    Uses training groups to fit; validation labels, and validation groups when given, to
+    select. Without training groups the classes are the groups, which a warning says.
+
+    References
+    ----------
+    .. [1] "Distributionally Robust Neural Networks for Group Shifts", arXiv:1911.08731, 2020.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.heads import GroupDROClassifier
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> clf = GroupDROClassifier(random_state=0).fit(
+    ...     data.X_train, data.y_train, data.X_val, data.y_val, groups=data.groups_train
+    ... )
+    >>> clf.score(data.X_test, data.y_test) > 0.6
+    True
+    """
+
+    uses = LabelUse(training_groups=True, validation_labels=True, validation_groups_select=True)
+    _tuned = ("l2", "lr")
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "eta": [_NOT_NEGATIVE],
+        "size_adjustment": [_NOT_NEGATIVE],
+        "balanced_sampling": ["boolean"],
+        **_DESCENT,
+    }
+
+    def __init__(
+        self,
+        *,
+        eta=0.01,
+        size_adjustment=0.0,
+        l2=(1e-4, 1e-2, 1.0),
+        lr=1e-3,
+        epochs=50,
+        batch_size=128,
+        balanced_sampling=True,
+        selection="auto",
+        validation_fraction=0.2,
+        random_state=None,
+    ):
+        self.eta = eta
+        self.size_adjustment = size_adjustment
+        self.l2 = l2
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.balanced_sampling = balanced_sampling
+        self.selection = selection
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _prepare(self, rows, rng):
+        """Return the group of each row, and where each setting leaves the weights."""
+        if rows.groups is None:
+            warnings.warn(
+                "fit got no groups of the training rows, whose worst GroupDROClassifier "
+                "minimises: the classes stand in for them. Pass groups, or take "
+                "CVaRDROClassifier, which needs none.",
+                stacklevel=4,
+            )
+        return np.unique(strata(rows.y, rows.groups), return_inverse=True)[1], {}
+
+    def _heads(self, rows, shared, setting, rng):
+        group, weights_of = shared
+        n = np.bincount(group)
+        q = np.full(len(n), 1 / len(n))
+        adjustment = self.size_adjustment / np.sqrt(n)
+        head, groups = TorchHead(rows, len(self.classes_)), torch.from_numpy(group)
+
+        def loss(batch):
+            nonlocal q
+            losses = cross_entropy(head.logits(head.X[batch]), head.y[batch], reduction="none")
+            member = torch.nn.functional.one_hot(groups[batch], len(n)).to(losses.dtype)
+            count = member.sum(0)
+            # An absent group has loss 0, as in the published code.
+            of_group = losses @ member / count.clamp(min=1) + torch.from_numpy(adjustment)
+            q = updated_weights(q, of_group.detach().numpy(), self.eta)
+            return torch.from_numpy(q) @ of_group
+
+        if self.balanced_sampling:
+            batches = balanced_over(group, self.batch_size, rng)
+        else:
+            batches = shuffled(len(group), self.batch_size, rng)
+        yield from head.epochs(loss, batches, self.epochs, lr=setting["lr"], l2=setting["l2"])
+        weights_of[tuple(setting.values())] = q
+
+    def _report(self, shared, setting):
+        self.group_weights_ = shared[1][tuple(setting.values())]
+
+
+def updated_weights(q, losses, eta):
+    """Return the group weights after one exponentiated step: q_g exp(eta l_g), normalised."""
+    q = q * np.exp(eta * losses)
+    return q / q.sum()
+
+
+class CVaRDROClassifier(LastLayerClassifier):
+    """CVaR DRO: stochastic descent on the mean of each batch's largest losses, no groups.
+
+    Parameters
+    ----------
+    alpha : float or tuple of float, default=(0.1, 0.3)
+        Part of a batch whose losses count; of several, validation rows choose.
+    l2 : float or tuple of float, default=(1e-4, 1e-2, 1.0)
+        Weight decay; of several, validation rows choose.
+    lr : float or tuple of float, default=1e-3
+        Learning rate of SGD with momentum 0.9.
+    epochs : int, default=50
+        Epochs, each a candidate.
+    batch_size : int, default=128
+        Rows of a batch.
+    selection : str or callable, default="auto"
+        As in `GroupDROClassifier`.
+    validation_fraction : float, default=0.2
+        Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
+    random_state : int, RandomState instance or None, default=None
+        Draws batches.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    best_params_, best_epoch_, best_score_
+        What the validation rows chose, and its score.
+    cv_results_ : dict of list
+        Every setting, its best epoch and score.
+    selection_ : str
+        The rule that chose.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    See Also
+    --------
+    GroupDROClassifier : Uses training groups.
+
+    Notes
+    -----
+    Fits without groups. Uses validation labels, and validation groups when given, to select.
+
+    References
+    ----------
+    .. [1] "Large-Scale Methods for Distributionally Robust Optimization", arXiv:2010.05893,
+       2020.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.heads import CVaRDROClassifier
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> clf = CVaRDROClassifier(epochs=10, random_state=0)
+    >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> clf.score(data.X_test, data.y_test) > 0.5
+    True
+    """
+
+    uses = LabelUse(validation_labels=True, validation_groups_select=True)
+    _tuned = ("alpha", "l2", "lr")
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "alpha": [Interval(Real, 0, 1, closed="right"), tuple, list],
+        **_DESCENT,
+    }
+
+    def __init__(
+        self,
+        *,
+        alpha=(0.1, 0.3),
+        l2=(1e-4, 1e-2, 1.0),
+        lr=1e-3,
+        epochs=50,
+        batch_size=128,
+        selection="auto",
+        validation_fraction=0.2,
+        random_state=None,
+    ):
+        self.alpha = alpha
+        self.l2 = l2
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.selection = selection
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _heads(self, rows, shared, setting, rng):
+        head = TorchHead(rows, len(self.classes_))
+
+        def loss(batch):
+            losses = cross_entropy(head.logits(head.X[batch]), head.y[batch], reduction="none")
+            return losses.topk(max(1, round(setting["alpha"] * len(batch)))).values.mean()
+
+        batches = shuffled(len(rows.y), self.batch_size, rng)
+        yield from head.epochs(loss, batches, self.epochs, lr=setting["lr"], l2=setting["l2"])

@@ -1,0 +1,184 @@
+"""Learning from failure: one head learns the shortcut, the other what it gets wrong."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from sklearn_hsfm import selection as rules
+from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm.heads._base import LastLayerClassifier
+from sklearn_hsfm.heads._descent import TorchHead, shuffled
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+
+
+class LfFClassifier(LastLayerClassifier):
+    """Learning from failure (LfF) on the last layer: two heads side by side.
+
+    A biased head minimises generalised cross-entropy, which follows the easy rows. The other
+    head weighs each row by how much larger the biased head's loss is than its own.
+
+    Parameters
+    ----------
+    q : float, default=0.7
+        Exponent of the generalised cross-entropy: a row counts ``q * p ** q``.
+    smoothing : float, default=0.7
+        Part of the running mean of a row's losses that an epoch keeps.
+    l2 : float or tuple of float, default=(1e-4, 1e-2)
+        Weight decay; of several, validation rows choose.
+    lr : float or tuple of float, default=1e-3
+        Learning rate of Adam.
+    epochs : int, default=50
+        Epochs, each a candidate.
+    batch_size : int, default=256
+        Rows of a batch.
+    selection : str or callable, default="auto"
+        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`;
+        "auto" is the worst group, without groups the worst class.
+    validation_fraction : float, default=0.2
+        Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
+    random_state : int, RandomState instance or None, default=None
+        Draws batches and where the heads start.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    row_weights_ : ndarray of shape (n_samples,)
+        Weights of the training rows when they were last seen.
+    best_params_, best_epoch_, best_score_
+        What the validation rows chose, and its score.
+    cv_results_ : dict of list
+        Every setting, its best epoch and score.
+    selection_ : str
+        The rule that chose.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    Notes
+    -----
+    Fits without groups. Uses validation labels, and validation groups when given, to select;
+    the paper gives no rule.
+
+    On frozen features both heads see the same inputs, so only q and where they start set them
+    apart: the paper's biased network can also learn other features.
+
+    References
+    ----------
+    .. [1] "Learning from Failure: Training Debiased Classifier from Biased Classifier",
+       arXiv:2007.02561, 2020.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.heads import LfFClassifier
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> clf = LfFClassifier(epochs=10, random_state=0)
+    >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> clf.score(data.X_test, data.y_test) > 0.5
+    True
+    """
+
+    uses = LabelUse(validation_labels=True, validation_groups_select=True)
+    _tuned = ("l2", "lr")
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "q": [Interval(Real, 0, 1, closed="right")],
+        "smoothing": [Interval(Real, 0, 1, closed="left")],
+        "l2": [_NOT_NEGATIVE, tuple, list],
+        "lr": [_POSITIVE, tuple, list],
+        "epochs": _COUNT,
+        "batch_size": _COUNT,
+        "selection": [StrOptions({"auto", *rules.RULES}), callable],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        q=0.7,
+        smoothing=0.7,
+        l2=(1e-4, 1e-2),
+        lr=1e-3,
+        epochs=50,
+        batch_size=256,
+        selection="auto",
+        validation_fraction=0.2,
+        random_state=None,
+    ):
+        self.q = q
+        self.smoothing = smoothing
+        self.l2 = l2
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.selection = selection
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _prepare(self, rows, rng):
+        return {}  # of each setting, the weights of the rows
+
+    def _heads(self, rows, weights_of, setting, rng):
+        n_classes, shape = len(self.classes_), (len(self.classes_), rows.X.shape[1])
+        width = 1 / np.sqrt(shape[1])  # torch's own start of a linear layer
+        biased, head = (
+            TorchHead(rows, n_classes, rng.uniform(-width, width, size=shape)) for _ in range(2)
+        )
+        means = LossMeans(rows.y, n_classes, self.smoothing)
+        weights = np.ones(len(rows.y))
+
+        def loss(batch):
+            X, y, index = head.X[batch], head.y[batch], batch.numpy()
+            logits = biased.logits(X), head.logits(X)
+            losses = [cross_entropy(z, y, reduction="none") for z in logits]
+            means.update(index, np.stack([part.detach().numpy() for part in losses]))
+            weights[index] = relative_difficulty(*means.scaled(index))
+            p = torch.softmax(logits[0].detach(), dim=1).gather(1, y[:, None])[:, 0]
+            eased = (self.q * p**self.q * losses[0]).mean()
+            return eased + (torch.from_numpy(weights[index]) * losses[1]).mean()
+
+        batches = shuffled(len(rows.y), self.batch_size, rng)
+        steps = {"lr": setting["lr"], "l2": setting["l2"], "adam": True}
+        yield from head.epochs(loss, batches, self.epochs, beside=[biased], **steps)
+        weights_of[tuple(setting.values())] = weights
+
+    def _report(self, weights_of, setting):
+        self.row_weights_ = weights_of[tuple(setting.values())]
+
+
+class LossMeans:
+    """Running means of each row's losses under the biased and the other head."""
+
+    def __init__(self, y, n_classes, smoothing):
+        self.y, self.n_classes, self.smoothing = y, n_classes, smoothing
+        self.means = np.full((2, len(y)), np.nan)
+
+    def update(self, index, losses):
+        """Take up the losses, (2, rows), of a batch; the first of a row is copied."""
+        old = self.means[:, index]
+        new = self.smoothing * old + (1 - self.smoothing) * losses
+        self.means[:, index] = np.where(np.isnan(old), losses, new)
+
+    def scaled(self, index):
+        """Return the means of a batch, divided by the largest mean of the class so far."""
+        seen = np.nan_to_num(self.means)
+        largest = np.array([seen[:, self.y == c].max(axis=1) for c in range(self.n_classes)])
+        return seen[:, index] / np.maximum(largest[self.y[index]].T, np.finfo(float).tiny)
+
+
+def relative_difficulty(biased, other):
+    """Return the weight of rows with these losses: near 1 where only the biased head fails."""
+    return biased / (biased + other + 1e-8)

@@ -1,0 +1,179 @@
+"""SELF: fine-tune the head on the held-out rows that training changed its mind about."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import log_softmax
+from torch.nn.functional import cross_entropy
+
+from sklearn_hsfm import selection as rules
+from sklearn_hsfm._compat import HasMethods, Interval, StrOptions
+from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._validation_set import mined_and_selecting
+from sklearn_hsfm.heads._base import LastLayerClassifier, erm_head
+from sklearn_hsfm.heads._descent import TorchHead, shuffled
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+
+
+class SELFClassifier(LastLayerClassifier):
+    """Selective last-layer finetuning (SELF): refit on few informative held-out rows.
+
+    Half of the validation rows are ranked by how far an early-stopped head and the ERM head
+    disagree, or by the loss; the ERM head is fine-tuned on the top ones, balanced over
+    classes. The other half chooses.
+
+    Parameters
+    ----------
+    criterion : {"early_stop", "misclassification"}, default="early_stop"
+        What ranks rows: the divergence KL(early-stopped || ERM), which needs no label but
+        those of the chosen rows, or the loss of the ERM head.
+    n_rows : int or tuple of int, default=(20, 100, 500)
+        Rows to fine-tune on; of several, validation rows choose.
+    lr : float or tuple of float, default=(1e-4, 1e-3, 1e-2)
+        Learning rate of descent; of several, validation rows choose.
+    steps : int, default=250
+        Full-batch steps, each a candidate.
+    early_epochs : int, default=1
+        Epochs of descent that make the early-stopped head.
+    init_head : None, estimator or tuple, default=None
+        The ERM head, as in `HSFMClassifier`.
+    selection : str or callable, default="auto"
+        How validation rows choose step and setting: a rule of `sklearn_hsfm.selection`;
+        "auto" is the worst group, without groups the worst class.
+    validation_fraction : float, default=0.2
+        Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
+    random_state : int, RandomState instance or None, default=None
+        Draws the halves and the order of descent.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    best_params_, best_epoch_, best_score_
+        What the validation rows chose, and its score.
+    cv_results_ : dict of list
+        Every setting, its best step and score.
+    selection_ : str
+        The rule that chose.
+    n_features_in_ : int
+        Features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names, where ``X`` has them.
+
+    See Also
+    --------
+    ClassBalancedClassifier : Refits on all of them.
+
+    Notes
+    -----
+    Uses validation labels to fit and select, and validation groups when given to select.
+
+    On frozen features an early-stopped head is one after few epochs of descent from zero; the
+    published code takes checkpoints of the network.
+
+    References
+    ----------
+    .. [1] "Towards Last-layer Retraining for Group Robustness with Fewer Annotations",
+       arXiv:2309.08534, 2023.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.heads import SELFClassifier
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> clf = SELFClassifier(random_state=0)
+    >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> clf.score(data.X_test, data.y_test) > 0.5
+    True
+    """
+
+    uses = LabelUse(validation_labels=True, validation_groups_select=True)
+    _tuned = ("n_rows", "lr")
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "criterion": [StrOptions({"early_stop", "misclassification"})],
+        "n_rows": [*_COUNT, tuple, list],
+        "lr": [_POSITIVE, tuple, list],
+        "steps": _COUNT,
+        "early_epochs": _COUNT,
+        "init_head": [None, tuple, list, HasMethods("fit")],
+        "selection": [StrOptions({"auto", *rules.RULES}), callable],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        criterion="early_stop",
+        n_rows=(20, 100, 500),
+        lr=(1e-4, 1e-3, 1e-2),
+        steps=250,
+        early_epochs=1,
+        init_head=None,
+        selection="auto",
+        validation_fraction=0.2,
+        random_state=None,
+    ):
+        self.criterion = criterion
+        self.n_rows = n_rows
+        self.lr = lr
+        self.steps = steps
+        self.early_epochs = early_epochs
+        self.init_head = init_head
+        self.selection = selection
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit_head(self, rows, rng):
+        pool, selecting = mined_and_selecting(rows.y_val, rows.groups_val, 0.5, rng)
+        groups = None if rows.groups_val is None else rows.groups_val[selecting]
+        judges = rows._replace(
+            X_val=rows.X_val[selecting], y_val=rows.y_val[selecting], groups_val=groups
+        )
+        ranked = self._ranked(rows, rows.X_val[pool], rows.y_val[pool], rng)
+        return self._choose(judges, ranked, rng)
+
+    def _ranked(self, rows, X, y, rng):
+        """Return the ERM head, the rows that may be fitted, and their order of worth."""
+        erm = erm_head(self.init_head, rows, slice(None), self.classes_)
+        final = log_softmax(X @ erm[0].T + erm[1], axis=1)
+        if self.criterion == "misclassification":
+            worth = -final[np.arange(len(y)), y]
+        else:
+            coef, intercept = self._early(rows, rng)
+            early = log_softmax(X @ coef.T + intercept, axis=1)
+            worth = np.sum(np.exp(early) * (early - final), axis=1)
+        return erm, X, y, np.argsort(-worth, kind="stable")
+
+    def _early(self, rows, rng):
+        head = TorchHead(rows, len(self.classes_))
+        batches = shuffled(len(rows.y), 128, rng)
+
+        def loss(batch):
+            return cross_entropy(head.logits(head.X[batch]), head.y[batch])
+
+        *_, last = head.epochs(loss, batches, self.early_epochs, lr=1e-3)
+        return last
+
+    def _heads(self, rows, shared, setting, rng):
+        erm, X, y, order = shared
+        per_class = max(1, setting["n_rows"] // len(self.classes_))
+        chosen = np.concatenate([order[y[order] == c][:per_class] for c in np.unique(y)])
+        few = rows._replace(X=X[chosen], y=y[chosen])
+        head = TorchHead(few, len(self.classes_), *erm)
+        share = 1 / np.bincount(few.y, minlength=len(self.classes_))[few.y]  # balanced anyway
+        share = head.X.new_tensor(share / share.sum())
+
+        def loss(batch):
+            losses = cross_entropy(head.logits(head.X[batch]), head.y[batch], reduction="none")
+            return share[batch] @ losses
+
+        whole = np.arange(len(few.y))
+        yield from head.epochs(loss, lambda: [whole], self.steps, lr=setting["lr"])
