@@ -13,7 +13,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.robustness import DFR, RESULTS, class_balanced_erm, load, skewed_rows
+from benchmarks.robustness import METHODS, RESULTS, load, skewed_rows
 from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
 from sklearn_hsfm._cells import class_cells
 from sklearn_hsfm._validation_set import stratified_part
@@ -27,6 +27,7 @@ SETS = {
     "dominoes-erm": "dominoes_erm_efflite0",
     "waterbirds-erm": "waterbirds_erm_efflite0",
 }
+REFERENCES = ("DFR", "ERM, class-balanced")
 PARTS = ("half", "eighth", "skewed")
 
 
@@ -162,8 +163,8 @@ def run(data, part, seed):
     c.fit(data.X_train, data.y_train, data.X_val, data.y_val)
     cells = data.groups_val[:, None] == np.unique(data.groups_val)
     predictions = {name: c.predict(X, judge(c, cells)) for name, judge in JUDGES.items()}
-    predictions["DFR"] = DFR(seed).fit(data).predict(X)
-    predictions["ERM, class-balanced"] = class_balanced_erm(data, seed, None).predict(X)
+    for name in REFERENCES:
+        predictions[name] = METHODS[name].fit(data, seed, None).predict(X)
     return {n: worst_group_accuracy_score(y, p, groups) for n, p in predictions.items()}
 
 
@@ -174,7 +175,7 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     args = parser.parse_args(argv)
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "judges.jsonl"
     records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     done = {(r["part"], r["set"], r["seed"]) for r in records}
@@ -202,7 +203,7 @@ def table(records, part):
     rows = [f"### Part of the validation rows that is mined and judges: {part}\n"]
     rows.append("| worst group of the other rows | " + " | ".join(names) + " | mean |")
     rows.append("| --- " * (len(names) + 2) + "|")
-    for judge in ("DFR", "ERM, class-balanced", *JUDGES):
+    for judge in (*REFERENCES, *JUDGES):
         values = [
             [r[judge] for r in records if r["part"] == part and r["set"] == name] for name in names
         ]

@@ -9,11 +9,14 @@ All methods see the same rows. Nothing is chosen on test rows.
 """
 
 import argparse
+import inspect
 import json
 import platform
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import sklearn
@@ -22,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, __version__, paper_settings
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, __version__, heads, paper_settings
 from sklearn_hsfm.datasets import load_features
 from sklearn_hsfm.metrics import group_scores, worst_group_accuracy_score
 
@@ -40,6 +43,14 @@ SETS = {
     "cub50": ("cub50_efflite2", False, "waterbirds"),
 }
 VARIANTS = ("plain", "x0.05", "x20", "skewed")
+
+
+class Method(NamedTuple):
+    """A row of the table."""
+
+    uses: str
+    fit: Callable  # (data, seed, column of Table 11) -> fitted model
+    needs_groups: bool = False
 
 
 def erm(data, seed, paper):
@@ -60,54 +71,61 @@ def hard_rows_alone(data, seed, paper):
 
 
 def hsfm_published(data, seed, paper):
-    """Fit the published procedure; groups choose the epoch."""
-    clf = HSFMClassifier(
-        **paper_settings(paper), standardize=False, init_head=data.head, random_state=seed
-    )
-    return clf.fit(data.X_train, data.y_train, **validation(data, groups=True))
+    """Return the published procedure."""
+    settings = paper_settings(paper)
+    return HSFMClassifier(**settings, standardize=False, init_head=data.head, random_state=seed)
 
 
-def hsfm_cv_groups(data, seed, paper):
-    """Fit the defaults; groups judge."""
-    clf = HSFMClassifierCV(init_head=data.head, random_state=seed)
-    return clf.fit(data.X_train, data.y_train, **validation(data, groups=True))
+def method(cls, groups=True, make=None, **params):
+    """Return the row of a classifier of the package, with or without group labels."""
+    takes = inspect.signature(cls.fit).parameters
+
+    def fit(data, seed, paper):
+        clf = make(data, seed, paper) if make else cls(random_state=seed, **params)
+        if "init_head" in clf.get_params():
+            clf.set_params(init_head=data.head)
+        given = {} if data.X_val is None else {"X_val": data.X_val, "y_val": data.y_val}
+        if groups:
+            given |= {} if data.groups_val is None else {"groups_val": data.groups_val}
+            if "groups" in takes and data.groups_train is not None:
+                # LISA mixes over the attribute; the files number groups 2 * class + attribute.
+                is_lisa = cls is heads.LISAClassifier
+                given["groups"] = data.groups_train % 2 if is_lisa else data.groups_train
+        return clf.fit(data.X_train, data.y_train, **given)
+
+    none = {name: False for name in cls.uses._fields if "groups" in name}
+    return Method(str(cls.uses if groups else cls.uses._replace(**none)), fit, groups)
 
 
-def hsfm_cv(data, seed, paper):
-    """Fit the defaults; no groups anywhere."""
-    clf = HSFMClassifierCV(init_head=data.head, random_state=seed)
-    return clf.fit(data.X_train, data.y_train, **validation(data, groups=False))
-
-
-def dfr(data, seed, paper):
-    """Fit deep feature reweighting on validation rows, the published recipe."""
-    return DFR(seed).fit(data)
-
-
-# name: (validation labels and groups it uses, how to fit it)
 METHODS = {
-    "ERM": ("-", erm),
-    "ERM, class-balanced": ("-", class_balanced_erm),
-    "hard rows, no edits": ("labels", hard_rows_alone),
-    "HSFM, as published": ("labels; groups select", hsfm_published),
-    "HSFMClassifierCV, groups": ("labels; groups select", hsfm_cv_groups),
-    "HSFMClassifierCV": ("labels", hsfm_cv),
-    "DFR": ("labels; groups fit and select", dfr),
+    "ERM": Method("nothing", erm),
+    "ERM, class-balanced": Method("nothing", class_balanced_erm),
+    "hard rows, no edits": Method("validation labels", hard_rows_alone, needs_groups=True),
+    "HSFM, as published": method(HSFMClassifier, make=hsfm_published),
+    "HSFMClassifierCV, groups": method(HSFMClassifierCV),
+    "HSFMClassifierCV": method(HSFMClassifierCV, groups=False),
+    "DFR": method(heads.DFRClassifier),
+    "DFR, training rows": method(heads.DFRClassifier, variant="train", n_retrains=10)._replace(
+        uses="training groups; validation labels; validation groups to select"
+    ),
+    "class-balanced retraining": method(heads.ClassBalancedClassifier, groups=False),
+    "AFR": method(heads.AFRClassifier),
+    "AFR, no groups": method(heads.AFRClassifier, groups=False),
+    "JTT": method(heads.JTTClassifier),
+    "JTT, no groups": method(heads.JTTClassifier, groups=False),
+    "SELF": method(heads.SELFClassifier),
+    "SELF, no groups": method(heads.SELFClassifier, groups=False),
+    "group DRO": method(heads.GroupDROClassifier),
+    "CVaR DRO": method(heads.CVaRDROClassifier),
+    "LISA": method(heads.LISAClassifier),
+    "LfF": method(heads.LfFClassifier),
+    "CLP": method(heads.CLPClassifier),
 }
-NEEDS_GROUPS = ("HSFM, as published", "HSFMClassifierCV, groups", "DFR")
 
 
 def probe(**params):
     """Return an unfitted logistic regression on standardised features."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, **params))
-
-
-def validation(data, *, groups):
-    """Return the validation arguments of ``fit``."""
-    if data.X_val is None:
-        return {}
-    known = {"groups_val": data.groups_val} if groups else {}
-    return {"X_val": data.X_val, "y_val": data.y_val, **known}
 
 
 class HeadOf:
@@ -120,51 +138,6 @@ class HeadOf:
         """Return class indices."""
         logits = X @ self.coef.T + self.intercept
         return (logits[:, 0] > 0).astype(int) if len(self.coef) == 1 else logits.argmax(axis=1)
-
-
-class DFR:
-    """The published recipe: one half tunes C, then 20 group-balanced refits are averaged."""
-
-    def __init__(self, seed):
-        self.rng = np.random.RandomState(seed)
-
-    def fit(self, data):
-        """Fit on the validation rows of ``data``."""
-        X, y, groups = data.X_val, data.y_val, data.groups_val
-        order = self.rng.permutation(len(y))
-        first, second = order[: len(y) // 2], order[len(y) // 2 :]
-        rows = self._balanced(first, groups)
-        scaler = StandardScaler().fit(X[rows])
-        scores = {}
-        for C in (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01):
-            model = l1(C).fit(scaler.transform(X[rows]), y[rows])
-            pred = model.predict(scaler.transform(X[second]))
-            scores[C] = worst_group_accuracy_score(y[second], pred, groups[second])
-        C = max(scores, key=scores.get)  # the first, and largest, of equals
-        self.scaler = StandardScaler().fit(data.X_train)
-        heads = []
-        for _ in range(20):
-            rows = self._balanced(np.arange(len(y)), groups)
-            model = l1(C).fit(self.scaler.transform(X[rows]), y[rows])
-            heads.append((model.coef_, model.intercept_))
-        self.head = HeadOf(*(np.mean(part, axis=0) for part in zip(*heads, strict=True)))
-        return self
-
-    def predict(self, X):
-        """Return class indices."""
-        return self.head.predict(self.scaler.transform(X))
-
-    def _balanced(self, rows, groups):
-        members = [self.rng.permutation(rows[groups[rows] == g]) for g in np.unique(groups[rows])]
-        size = min(map(len, members))
-        return np.concatenate([m[:size] for m in members])
-
-
-def l1(C):
-    """Return the penalised regression of the recipe."""
-    new = tuple(int(v) for v in sklearn.__version__.split(".")[:2]) >= (1, 8)
-    penalty = {"l1_ratio": 1} if new else {"penalty": "l1"}
-    return LogisticRegression(C=C, solver="liblinear", **penalty)
 
 
 class HardRowFineTuning:
@@ -252,7 +225,7 @@ def run(name, method, data, seed, paper):
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = METHODS[method][1](data, seed, paper)
+        model = METHODS[method].fit(data, seed, paper)
     seconds = time.perf_counter() - start
     groups = data.y_test if data.groups_test is None else data.groups_test
     scores = group_scores(data.y_test, model.predict(data.X_test), groups)
@@ -268,7 +241,7 @@ def main(argv=None):
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     args = parser.parse_args(argv)
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "robustness.jsonl"
     records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     done = {(r["variant"], r["set"], r["method"], r["seed"]) for r in records}
@@ -285,9 +258,12 @@ def main(argv=None):
             todo = [m for m in args.methods if (args.variant, name, m, seed) not in done]
             data = load(args.data_dir, file, own_head, args.variant, seed) if todo else None
             if data is None:
+                if todo:
+                    print(f"{name}: no file {file}.npz in {args.data_dir}")
+                    break
                 continue
             for method in todo:
-                if data.groups_val is None and method in (*NEEDS_GROUPS, "hard rows, no edits"):
+                if data.groups_val is None and METHODS[method].needs_groups:
                     continue
                 record = {"variant": args.variant, "set": name, "method": method, "seed": seed}
                 record |= {**run(name, method, data, seed, paper), **versions}
@@ -310,7 +286,7 @@ def table(records, variant):
     names = [s for s in SETS if any(r["set"] == s and r["variant"] == variant for r in records)]
     rows.append("| method | uses of validation | " + " | ".join(names) + " |")
     rows.append("| --- " * (len(names) + 2) + "|")
-    for method, (uses, _) in METHODS.items():
+    for method, (uses, *_) in METHODS.items():
         cells = []
         for name in names:
             key = (variant, name, method)

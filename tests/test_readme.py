@@ -12,7 +12,7 @@ README = Path(__file__).parents[1] / "README.md"
 def test_the_blocks_run(capsys):
     names = {}
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, names)
     assert "average, group mean" in capsys.readouterr().out

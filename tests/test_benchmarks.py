@@ -1,0 +1,50 @@
+"""The commands of benchmarks/ run, resume, and say what is absent; their figures are not tested."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import judges, robustness
+from sklearn_hsfm.datasets import make_spurious_features
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Put a small set in the place of Adult, and results beside it."""
+    data = make_spurious_features(n_train=300, n_val=400, n_test=200, random_state=0)
+    whole = {
+        name: np.concatenate([getattr(data, f"{key}_{part}") for part in ("train", "val", "test")])
+        for name, key in (("X", "X"), ("y", "y"), ("group", "groups"))
+    }
+    np.savez(tmp_path / "adult_sex.npz", **whole, split=np.repeat([0, 1, 2], [300, 400, 200]))
+    for module in (judges, robustness):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    return tmp_path
+
+
+def test_robustness_runs_and_resumes(folder, capsys):
+    command = ["--data-dir", str(folder), "--seeds", "2", "--sets", "adult", "cub50"]
+    command += ["--methods", "ERM", "DFR", "JTT, no groups"]
+    robustness.main(command)
+    lines = (folder / "results" / "robustness.jsonl").read_text().splitlines()
+    assert len(lines) == 6
+    assert all(0 <= json.loads(line)["worst"] <= json.loads(line)["average"] for line in lines)
+    table = (folder / "results" / "robustness.md").read_text()
+    assert "| DFR | validation labels; validation groups to fit and select | 0." in table
+    robustness.main(command)
+    assert (folder / "results" / "robustness.jsonl").read_text().splitlines() == lines
+    assert "no file cub50_efflite2.npz" in capsys.readouterr().out
+
+
+def test_skewed_rows_have_the_shares_of_training():
+    train, val = np.repeat([0, 1, 2], [900, 90, 10]), np.repeat([0, 1, 2], [100, 100, 100])
+    kept = robustness.skewed_rows(train, val, np.random.RandomState(0))
+    assert np.bincount(val[kept]).tolist() == [100, 10, 2]
+
+
+def test_judges_run(folder, capsys):
+    judges.main(["--data-dir", str(folder), "--seeds", "1", "--sets", "adult"])
+    shown = capsys.readouterr().out
+    assert shown.count("| slices (the default) |") == 3
+    assert shown.count("| DFR |") == 3
