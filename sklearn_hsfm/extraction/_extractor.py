@@ -1,0 +1,313 @@
+"""FeatureExtractor: images in, features of a frozen backbone out."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+from tqdm.auto import tqdm
+
+from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
+from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm.extraction._backbones import load_backbone
+from sklearn_hsfm.extraction._cache import FeatureCache
+from sklearn_hsfm.extraction._images import Images
+
+_AHEAD = 3  # batches that are decoded while one is in the network
+
+
+class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Features of a frozen backbone, from images.
+
+    Parameters
+    ----------
+    backbone : str or torch.nn.Module, default="resnet50"
+        A classification model of torchvision by name, "timm:NAME" or "open_clip:NAME" of these
+        libraries, or a network, which is copied.
+    weights : "DEFAULT", path or None, default="DEFAULT"
+        Published weights, downloaded once; a file that torch saved; or random ones, the same
+        every time. A network that is passed keeps its own unless a path is given.
+    layer : str, default="pool"
+        "pool" is what enters the last linear layer, "output" what the network returns, else
+        the output of a module by its name. Maps are averaged over space, tokens over tokens.
+    preprocess : "auto" or callable, default="auto"
+        From an RGB PIL image (or a float tensor, for float arrays) to a tensor. "auto" is what
+        belongs to the weights; for a network, resize to 256, crop of 224, ImageNet's mean.
+    batch_size : int, default=32
+        Images in the network at once.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device where there is one.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Of the forward pass. "auto" is float16 on CUDA, bfloat16 on CPUs with AMX, else float32.
+    n_jobs : int or None, default=None
+        Threads that decode images while the network runs; None is one a core, 8 at most.
+    cache_dir : path or None, default=None
+        Folder of a `FeatureCache`. Images that have been seen, in whichever split, are not
+        computed again, and an interrupted run goes on where it stopped.
+    cache_size : int or None, default=None
+        Bytes of features to keep there; None keeps all.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
+    on_error : {"raise"}, default="raise"
+        What a broken image does. Skipping it is not offered: rows must match ``y``.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Features.
+    backbone_id_ : str
+        Hash of architecture, weights, layer and preprocessing.
+
+    See Also
+    --------
+    FeatureCache : What keeps the features.
+
+    Notes
+    -----
+    In a search, extraction is repeated for every candidate unless ``cache_dir`` is set: set it,
+    or extract once and search on features.
+
+    A network is copied by every clone; wrap the fitted extractor into `FrozenEstimator` to
+    avoid that. The network itself is not pickled where it has a name: it is loaded again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_hsfm.extraction import FeatureExtractor
+    >>> images = np.random.RandomState(0).randint(256, size=(4, 40, 40, 3), dtype=np.uint8)
+    >>> extractor = FeatureExtractor("resnet18", weights=None)  # weights="DEFAULT" downloads
+    >>> extractor.fit_transform(images).shape
+    (4, 512)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "backbone": [str, nn.Module],
+        "weights": [None, str, os.PathLike],
+        "layer": [str],
+        "preprocess": [StrOptions({"auto"}), callable],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
+        "n_jobs": [None, Interval(Integral, 1, None, closed="left")],
+        "cache_dir": [None, str, os.PathLike],
+        "cache_size": [None, Interval(Integral, 0, None, closed="left")],
+        "progress": [StrOptions({"auto"}), "boolean"],
+        "on_error": "no_validation",
+    }
+
+    def __init__(
+        self,
+        backbone="resnet50",
+        *,
+        weights="DEFAULT",
+        layer="pool",
+        preprocess="auto",
+        batch_size=32,
+        device="auto",
+        precision="auto",
+        n_jobs=None,
+        cache_dir=None,
+        cache_size=None,
+        progress="auto",
+        on_error="raise",
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.layer = layer
+        self.preprocess = preprocess
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.n_jobs = n_jobs
+        self.cache_dir = cache_dir
+        self.cache_size = cache_size
+        self.progress = progress
+        self.on_error = on_error
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Load the backbone and look at one image.
+
+        Parameters
+        ----------
+        X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
+            Images, as in `transform`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        FeatureExtractor
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If the backbone, its layer or its weights do not exist or fit, or ``X`` holds no
+            images.
+        OSError
+            If weights cannot be downloaded; the message says where to put the file.
+        """
+        if self.on_error != "raise":
+            raise ValueError(
+                f"on_error={self.on_error!r} is not offered: features without rows for broken "
+                "images would no longer match y. Remove the images that the error names."
+            )
+        images = Images(X)
+        backbone = load_backbone(self.backbone, self.weights, self.layer, self.preprocess)
+        self._backbone, self.backbone_id_ = backbone, backbone.identity
+        first = next(self._run(images, [0]))[1]
+        self.n_features_out_ = first.shape[1]
+        return self
+
+    def transform(self, X):
+        """Return the features of images.
+
+        Parameters
+        ----------
+        X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
+            A folder gives its image files, also of folders in it, in the order of their paths.
+            Arrays are uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]. Of
+            a dataset's items that are tuples the first element counts.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out_)
+            Features, float32.
+
+        Raises
+        ------
+        ValueError
+            If an image cannot be read, naming it. What was computed before is in the cache.
+        """
+        check_is_fitted(self)
+        images = Images(X)
+        features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
+        if self.cache_dir is None:
+            for rows, values in self._run(images, range(len(images)), bar=True):
+                features[rows] = values
+            return features
+        cache = FeatureCache(self.cache_dir, self.cache_size)
+        keys = self._keys(images)
+        known = cache.get(keys)
+        first = {}  # one image seen twice is computed once
+        for row, key in enumerate(keys):
+            if key not in known:
+                first.setdefault(key, row)
+        for rows, values in self._run(images, list(first.values()), bar=True):
+            new = {keys[row]: value for row, value in zip(rows, values, strict=True)}
+            cache.put(new)
+            known |= new
+        for row, key in enumerate(keys):
+            features[row] = known[key]
+        return features
+
+    def _keys(self, images):
+        settled = f"{self.backbone_id_}\0{self._resolved_precision()}\0".encode()
+
+        def key(row):
+            return hashlib.sha256(settled + images.key(row, lambda: images.load(row))).digest()
+
+        with ThreadPoolExecutor(self._n_threads()) as pool:
+            return list(pool.map(key, range(len(images))))
+
+    def _run(self, images, rows, bar=False):
+        """Yield rows and their features, batch by batch; decoding runs ahead in threads."""
+        backbone, device = self._loaded(), resolve_device(self.device)
+        network = backbone.network.to(device, memory_format=torch.channels_last)
+        precision = self._resolved_precision()
+        lowered = torch.autocast(
+            device.type, dtype=getattr(torch, precision), enabled=precision != "float32"
+        )
+        batches = (rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size))
+        disable = {"auto": None, True: False, False: True}[self.progress] if bar else True
+        with (
+            ThreadPoolExecutor(self._n_threads()) as pool,
+            tqdm(total=len(rows), unit="image", disable=disable) as shown,
+        ):
+            load = _Loader(images, backbone.preprocess)
+            waiting = [(b, [pool.submit(load, row) for row in b]) for b in islice(batches, _AHEAD)]
+            try:
+                while waiting:
+                    batch, tensors = waiting.pop(0)
+                    pixels = torch.stack([tensor.result() for tensor in tensors])
+                    waiting += [
+                        (b, [pool.submit(load, row) for row in b]) for b in islice(batches, 1)
+                    ]
+                    pixels = pixels.to(device, memory_format=torch.channels_last)
+                    with torch.inference_mode(), lowered:
+                        values = backbone.features(pixels)
+                    shown.update(len(batch))
+                    yield list(batch), values.float().cpu().numpy()
+            finally:
+                for _, tensors in waiting:
+                    for tensor in tensors:
+                        tensor.cancel()
+        del network
+
+    def _loaded(self):
+        """Return the backbone; after unpickling it is loaded again, and must be the same."""
+        if not hasattr(self, "_backbone"):
+            backbone = load_backbone(self.backbone, self.weights, self.layer, self.preprocess)
+            if backbone.identity != self.backbone_id_:
+                raise ValueError(
+                    f"backbone={self.backbone!r} with weights={self.weights!r} is no longer what "
+                    "this extractor was fitted with. Restore the weights, or fit it again."
+                )
+            self._backbone = backbone
+        return self._backbone
+
+    def _n_threads(self):
+        return self.n_jobs or min(8, os.cpu_count() or 1)
+
+    def _resolved_precision(self):
+        if self.precision != "auto":
+            return self.precision
+        if resolve_device(self.device).type == "cuda":
+            return "float16"
+        return "bfloat16" if _cpu_has_amx() else "float32"
+
+    @property
+    def _n_features_out(self):
+        return self.n_features_out_
+
+    def __getstate__(self):
+        """Return the state without the network, which is loaded again when it is needed."""
+        state = dict(super().__getstate__())
+        state.pop("_backbone", None)
+        return state
+
+    def __sklearn_tags__(self):
+        """Return the tags: images are not two-dimensional."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+
+class _Loader:
+    """Decode and preprocess an image; errors name it."""
+
+    def __init__(self, images, preprocess):
+        self.images, self.preprocess = images, preprocess
+
+    def __call__(self, row):
+        try:
+            return self.preprocess(self.images.load(row))
+        except Exception as error:
+            raise ValueError(
+                f"{self.images.name(row)} (row {row} of {len(self.images)}) cannot be read as an "
+                f"image: {type(error).__name__}: {error}. Remove it, and its row of y, or "
+                "replace the file."
+            ) from error
+
+
+def _cpu_has_amx():
+    has = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(has and has())

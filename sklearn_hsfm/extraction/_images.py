@@ -1,0 +1,140 @@
+"""What can be given as images: one view of paths, folders, arrays, PIL images and datasets."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+class Images:
+    """A sequence of images that knows what each is before it is decoded.
+
+    Parameters
+    ----------
+    X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
+        As in `FeatureExtractor.transform`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``X`` is none of these, or a file is missing: all are looked at before any is read.
+    """
+
+    def __init__(self, X):
+        self._items, self._kind = _resolve(X)
+
+    def __len__(self):
+        """Return the number of images."""
+        return len(self._items)
+
+    def load(self, index):
+        """Return an image as an RGB PIL image, or as the float tensor (3, H, W) that it was."""
+        item = self._items[index]
+        if self._kind == "path":
+            return _open(item)
+        if self._kind == "dataset" and isinstance(item, tuple | list):
+            item = item[0]
+        if isinstance(item, Image.Image):
+            return item.convert("RGB")
+        return _from_array(item, index)
+
+    def key(self, index, image):
+        """Return what identifies an image: its file as it stands, or its content.
+
+        ``image`` is called to load it where only the content can tell.
+        """
+        if self._kind == "path":
+            path = os.path.abspath(self._items[index])
+            stat = os.stat(path)
+            return f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}".encode()
+        image = image()
+        if isinstance(image, Image.Image):
+            data, form = image.tobytes(), f"uint8 {image.size}"
+        else:
+            data, form = image.numpy().tobytes(), f"{image.dtype} {tuple(image.shape)}"
+        return form.encode() + hashlib.sha256(data).digest()
+
+    def name(self, index):
+        """Return how an error message calls an image."""
+        return f"{self._items[index]}" if self._kind == "path" else f"image {index}"
+
+
+def _resolve(X):
+    """Return the items and their kind: "path", "array", "pil" or "dataset"."""
+    if isinstance(X, str | os.PathLike):
+        return _files_of(Path(X)), "path"
+    if isinstance(X, torch.utils.data.Dataset):
+        if not hasattr(X, "__len__"):
+            raise TypeError("The dataset has no length; FeatureExtractor needs a map-style one.")
+        return X, "dataset"
+    if isinstance(X, torch.Tensor):
+        _check_array_shape(tuple(X.shape), X.is_floating_point(), X.dtype)
+        return X.detach().cpu(), "array"
+    X = X if hasattr(X, "dtype") and hasattr(X, "shape") else list(X)
+    if isinstance(X, list):
+        return _of_list(X)
+    X = np.asarray(X)
+    if X.dtype.kind in "UO" and X.ndim in (1, 2):
+        return _of_list(X.ravel().tolist() if X.ndim == 1 or X.shape[1] == 1 else X.tolist())
+    _check_array_shape(X.shape, X.dtype.kind == "f", X.dtype)
+    return X, "array"
+
+
+def _of_list(items):
+    if not items:
+        raise ValueError("There are no images: an empty sequence was passed.")
+    first = items[0]
+    if all(isinstance(item, str | os.PathLike) for item in items):
+        missing = [str(item) for item in items if not os.path.isfile(item)]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(items)} image files are not there, first {missing[0]!r}."
+            )
+        return [os.fspath(item) for item in items], "path"
+    if all(isinstance(item, Image.Image) for item in items):
+        return items, "pil"
+    if all(isinstance(item, np.ndarray | torch.Tensor) for item in items):
+        return items, "array"
+    raise TypeError(
+        f"Images are a sequence whose first item is a {type(first).__name__}; they must be a "
+        "folder, a sequence of paths, of PIL images or of arrays, one array or tensor, or a "
+        "torch Dataset."
+    )
+
+
+def _files_of(folder):
+    if not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is not a folder. For single files pass a list of paths.")
+    files = sorted(str(p) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ValueError(f"The folder {str(folder)!r} holds no image ({', '.join(SUFFIXES)}).")
+    return files
+
+
+def _check_array_shape(shape, is_float, dtype):
+    wanted = "uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]"
+    channels = shape[1] if is_float else shape[-1]
+    if len(shape) != 4 or channels != 3 or not (is_float or str(dtype).endswith("uint8")):
+        raise ValueError(f"Images have shape {tuple(shape)} and dtype {dtype}; wanted: {wanted}.")
+    if not shape[0]:
+        raise ValueError("There are no images: the array has no rows.")
+
+
+def _open(path):
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _from_array(item, index):
+    tensor = torch.as_tensor(np.array(item) if isinstance(item, np.ndarray) else item)
+    _check_array_shape((1, *tensor.shape), tensor.is_floating_point(), tensor.dtype)
+    if tensor.is_floating_point():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"image {index} has NaN or infinite pixels.")
+        return tensor.to(torch.float32)
+    return Image.fromarray(tensor.numpy())

@@ -1,0 +1,387 @@
+"""FeatureExtractor: inputs, backbones, weights, scikit-learn's ways, cache, errors."""
+
+import copy
+import pickle
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from torch import nn
+
+from sklearn_hsfm import HSFMClassifier
+from sklearn_hsfm.extraction import FeatureCache, FeatureExtractor
+
+
+class Small(nn.Module):
+    """A network that is quick, with everything that eval mode must hold still."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(8, 2)
+        self.seen = 0
+
+    def forward(self, x):
+        self.seen += len(x)
+        return self.fc(self.drop(self.norm(self.stem(x)).relu().mean((2, 3))))
+
+
+def to_float(image):
+    if isinstance(image, torch.Tensor):
+        return image
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+@pytest.fixture
+def small():
+    torch.manual_seed(0)
+    return Small()
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.RandomState(0).randint(256, size=(7, 12, 10, 3), dtype=np.uint8)
+
+
+def extractor(network, **params):
+    params = {"preprocess": to_float, "precision": "float32", "n_jobs": 2, **params}
+    return FeatureExtractor(network, **params)
+
+
+@pytest.fixture
+def files(pixels, tmp_path):
+    folder = tmp_path / "images" / "deep"
+    folder.mkdir(parents=True)
+    paths = [folder / f"{i}.png" for i in range(len(pixels))]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
+
+
+def test_every_kind_of_input_gives_the_same(small, pixels, files):
+    fitted = extractor(small).fit(pixels)
+    expected = fitted.transform(pixels)
+    assert expected.shape == (7, 8)
+    assert expected.dtype == np.float32
+    floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    tensors = torch.utils.data.TensorDataset(torch.tensor(floats), torch.arange(7))
+    for X in (
+        [str(f) for f in files],
+        files,
+        np.array([str(f) for f in files]),
+        files[0].parent.parent,
+        floats,
+        torch.tensor(floats),
+        torch.tensor(pixels),
+        [Image.fromarray(p) for p in pixels],
+        list(pixels),
+        tensors,
+    ):
+        np.testing.assert_allclose(fitted.transform(X), expected, atol=1e-6)
+
+
+def test_features_are_what_enters_the_head(small, pixels):
+    small.eval()
+    X = torch.stack([to_float(p) for p in pixels])
+    with torch.no_grad():
+        pooled = small.norm(small.stem(X)).relu().mean((2, 3))
+    fitted = extractor(small).fit(pixels)
+    np.testing.assert_allclose(fitted.transform(pixels), pooled, atol=1e-5)
+    logits = extractor(small, layer="output").fit_transform(pixels)
+    np.testing.assert_allclose(logits, small.fc(pooled).detach(), atol=1e-5)
+    maps = extractor(small, layer="stem").fit_transform(pixels)
+    np.testing.assert_allclose(maps, small.stem(X).mean((2, 3)).detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("resnet18", 512),
+        ("mobilenet_v3_small", 1024),
+        ("efficientnet_b0", 1280),
+        pytest.param("convnext_tiny", 768, marks=pytest.mark.slow),
+        pytest.param("swin_t", 768, marks=pytest.mark.slow),
+        pytest.param("vit_b_16", 768, marks=pytest.mark.slow),
+    ],
+)
+def test_backbones_by_name(name, width, pixels):
+    first, second = (
+        FeatureExtractor(name, weights=None).fit_transform(pixels[:2]) for _ in range(2)
+    )
+    assert first.shape == (2, width)
+    assert np.array_equal(first, second)  # random, but the same every time
+
+
+def test_a_weights_file(tmp_path, pixels, small):
+    torch.save({"state_dict": small.state_dict()}, tmp_path / "mine.pth")
+    other = Small()
+    other.fc = nn.Linear(8, 5)  # another number of classes
+    loaded = extractor(other, weights=tmp_path / "mine.pth").fit_transform(pixels)
+    assert np.array_equal(loaded, extractor(small).fit_transform(pixels))
+    torch.save({"stem.weight": torch.zeros(1)}, tmp_path / "wrong.pth")
+    with pytest.raises(ValueError, match=r"wrong.pth does not fit .*another architecture"):
+        extractor(other, weights=tmp_path / "wrong.pth").fit(pixels)
+    with pytest.raises(FileNotFoundError, match=r"absent.pth.*'DEFAULT'"):
+        extractor(other, weights=str(tmp_path / "absent.pth")).fit(pixels)
+
+
+def test_offline_says_where_the_file_belongs(pixels, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(OSError, match=r"fetch https://.*resnet18.*\.pth and put .*checkpoints"):
+        FeatureExtractor("resnet18").fit(pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("resnet19", ValueError, "near it: .*resnet18"),
+        ("timm:resnet18", ImportError, r"pip install 'sklearn_hsfm\[timm\]'"),
+        ("open_clip:ViT-B-32", ImportError, r"pip install 'sklearn_hsfm\[clip\]'"),
+    ],
+)
+def test_backbones_that_are_not_here(name, error, message, pixels, monkeypatch):
+    for module in ("timm", "open_clip"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(error, match=message):
+        FeatureExtractor(name).fit(pixels)
+
+
+# scikit-learn's ways.
+
+
+def test_it_is_a_transformer(small, pixels):
+    raw = extractor(small)
+    with pytest.raises(NotFittedError):
+        raw.transform(pixels)
+    assert raw.fit(pixels) is raw
+    features = raw.transform(pixels)
+    assert np.array_equal(raw.transform(pixels), features)
+    assert np.array_equal(raw.fit(pixels).transform(pixels), features)
+    for batch_size in (1, 3, 7):
+        raw.set_params(batch_size=batch_size)
+        np.testing.assert_allclose(raw.transform(pixels), features, atol=1e-6)
+    assert list(raw.get_feature_names_out()[:2]) == ["featureextractor0", "featureextractor1"]
+    frame = raw.set_output(transform="pandas").transform(pixels)
+    assert list(frame.columns) == list(raw.get_feature_names_out())
+    assert clone(raw).get_params().keys() == raw.get_params().keys()
+
+
+def test_copies_give_the_same_and_carry_no_network(small, pixels):
+    named = FeatureExtractor("resnet18", weights=None).fit(pixels)
+    features = named.transform(pixels)
+    blob = pickle.dumps(named)
+    assert len(blob) < 10_000
+    for again in (pickle.loads(blob), copy.deepcopy(named)):
+        assert np.array_equal(again.transform(pixels), features)
+    changed = pickle.loads(blob).set_params(layer="output")
+    with pytest.raises(ValueError, match="no longer what this extractor was fitted with"):
+        changed.transform(pixels)
+
+
+def test_the_network_that_is_passed_is_left_alone(small, pixels):
+    small.train()
+    before = copy.deepcopy(small.state_dict())
+    extractor(small).fit_transform(pixels)
+    assert small.training
+    assert small.norm.training
+    assert small.seen == 0
+    assert all(p.requires_grad for p in small.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in small.state_dict().items())
+
+
+@pytest.mark.usefixtures("routing")
+def test_in_pipelines_and_searches(small, files, pixels):
+    y = np.array([0, 1, 0, 1, 0, 1, 0])
+    head = HSFMClassifier(epochs=2, support_per_class=2)
+    pipe = Pipeline([("features", extractor(small)), ("head", head)], transform_input=["X_val"])
+    X, X_val = [str(f) for f in files], pixels[:6]
+    pipe.fit(X, y, X_val=X_val, y_val=y[:6])
+    assert pipe.predict(X).shape == (7,)
+    search = GridSearchCV(pipe, {"head__Khard": [1, 2]}, cv=2, error_score="raise")
+    search.fit(X, y, X_val=X_val, y_val=y[:6])
+    frozen = FrozenEstimator(extractor(small).fit(X))
+    assert clone(frozen).estimator is frozen.estimator
+    Pipeline([("features", frozen), ("head", LogisticRegression())]).fit(X, y)
+
+
+# Errors come before any work is done, or lose none.
+
+
+def test_bad_inputs(small, files, pixels, tmp_path):
+    fitted = extractor(small).fit(pixels)
+    (tmp_path / "empty").mkdir()
+    for X, error, message in (
+        ([], ValueError, "no images"),
+        (pixels[:0], ValueError, "no rows"),
+        (pixels[..., :2], ValueError, r"shape \(7, 12, 10, 2\) and dtype uint8; wanted: uint8 \(n"),
+        (pixels.astype(int), ValueError, "dtype int64"),
+        ([*files, "absent.png"], ValueError, r"1 of 8 image files are not there, first 'absent"),
+        (tmp_path / "empty", ValueError, "holds no image"),
+        (str(files[0]), ValueError, "not a folder. For single files pass a list"),
+        ([1, 2], TypeError, "first item is a int"),
+        (np.full((1, 3, 4, 4), np.nan), ValueError, "NaN or infinite pixels"),
+    ):
+        with pytest.raises(error, match=message):
+            fitted.transform(X)
+    with pytest.raises(ValueError, match="would no longer match y"):
+        extractor(small, on_error="skip").fit(pixels)
+    with pytest.raises(ValueError, match=r"layer='neck' is no module .*stem, norm"):
+        extractor(small, layer="neck").fit(pixels)
+
+
+def test_a_broken_image_is_named_and_nothing_is_lost(small, files, tmp_path):
+    files[5].write_bytes(b"not an image")
+    fitted = extractor(small, cache_dir=tmp_path / "cache", batch_size=2).fit(files[:1])
+    with pytest.raises(ValueError, match=r"5\.png \(row 5 of 7\) cannot be read .*Unidentified"):
+        fitted.transform(files)
+    assert len(FeatureCache(tmp_path / "cache")) == 4
+
+
+# The cache.
+
+
+def test_the_cache_computes_an_image_once(small, files, pixels, tmp_path):
+    fitted = extractor(small, cache_dir=tmp_path).fit(files)
+    network = fitted._backbone.network
+    network.seen = 0
+    first = fitted.transform([*files, *files[:3]])
+    assert network.seen == 7
+    assert np.array_equal(first[:3], first[7:])
+    assert np.array_equal(fitted.transform(files[::-1]), first[:7][::-1])
+    assert network.seen == 7
+    again = extractor(small, cache_dir=tmp_path, batch_size=1).fit(files[:1])
+    again._backbone.network.seen = 0
+    assert np.array_equal(again.transform(files), first[:7])
+    assert again._backbone.network.seen == 0
+    Image.fromarray(pixels[6]).save(files[0])  # the same name, another image
+    assert np.array_equal(again.transform(files[:1])[0], first[6])
+
+
+def test_the_cache_is_keyed_by_what_makes_the_features(small, pixels, tmp_path):
+    def count(network, **params):
+        extractor(network, cache_dir=tmp_path, **params).fit_transform(pixels)
+        return len(FeatureCache(tmp_path))
+
+    assert count(small) == 7
+    assert count(small, n_jobs=1, batch_size=3) == 7
+    assert count(small, layer="output") == 14
+    assert count(small, precision="bfloat16") == 21
+    with torch.no_grad():
+        small.stem.weight[0, 0, 0, 0] += 1
+    assert count(small) == 28
+
+
+def test_a_corrupt_entry_is_computed_again(small, pixels, tmp_path):
+    fitted = extractor(small, cache_dir=tmp_path).fit(pixels)
+    first = fitted.transform(pixels)
+    with sqlite3.connect(tmp_path / "features.sqlite") as connection:
+        connection.execute("UPDATE features SET value = zeroblob(32) WHERE rowid = 3")
+    fitted._backbone.network.seen = 0
+    assert np.array_equal(fitted.transform(pixels), first)
+    assert fitted._backbone.network.seen == 1
+
+
+def test_a_corrupt_file_is_set_aside(small, pixels, tmp_path):
+    (tmp_path / "features.sqlite").write_bytes(b"no database at all, " * 200)
+    with pytest.warns(UserWarning, match="corrupt .* starts anew"):
+        extractor(small, cache_dir=tmp_path).fit_transform(pixels)
+    assert len(FeatureCache(tmp_path)) == 7
+    assert len(list(tmp_path.glob("*.broken-*"))) == 1
+
+
+def test_the_cache_is_bounded_and_cleared(tmp_path):
+    cache = FeatureCache(tmp_path, max_bytes=3 * 40)
+    vectors = {bytes([i]): np.full(10, i, dtype=np.float32) for i in range(3)}
+    for key, vector in vectors.items():
+        cache.put({key: vector})
+    cache.get([b"\x00"])  # used last, so it stays
+    cache.put({b"new": np.ones(10)})
+    assert cache.get([b"\x00", b"\x01", b"new"]).keys() == {b"\x00", b"new"}
+    assert len(cache) == 3
+    cache.clear()
+    assert len(cache) == 0
+
+
+def test_a_killed_run_goes_on(tmp_path, pixels, small):
+    """A process dies without a word in its third batch; the next computes the rest."""
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    np.save(tmp_path / "pixels.npy", pixels)
+    code = f"""
+        import os
+        import numpy as np, torch
+        from tests.test_extraction import Small, to_float
+        from sklearn_hsfm.extraction import FeatureExtractor
+        network = Small()
+        network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
+        X = np.load({str(tmp_path / "pixels.npy")!r})
+        fitted = FeatureExtractor(network, preprocess=to_float, precision="float32", batch_size=2,
+                                  cache_dir={str(tmp_path / "cache")!r}).fit(X)
+        own, count = fitted._backbone.network.stem.forward, [0]
+        def die(x):
+            count[0] += 1
+            if count[0] == 3:
+                os._exit(9)
+            return own(x)
+        fitted._backbone.network.stem.forward = die
+        fitted.transform(X)
+    """
+    root = Path(__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, cwd=root)
+    assert ended.returncode == 9
+    assert len(FeatureCache(tmp_path / "cache")) == 4
+    fitted = extractor(small, cache_dir=tmp_path / "cache").fit(pixels)
+    fitted._backbone.network.seen = 0
+    expected = extractor(small).fit_transform(pixels)
+    np.testing.assert_allclose(fitted.transform(pixels), expected, atol=1e-6)
+    assert fitted._backbone.network.seen == 3
+
+
+def test_two_processes_write_at_once(tmp_path):
+    code = f"""
+        import numpy as np
+        from sklearn_hsfm.extraction import FeatureCache
+        cache = FeatureCache({str(tmp_path)!r})
+        for i in range(30):
+            cache.put({{b"%d" % i: np.full(4, i)}})
+    """
+    writers = [subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)]) for _ in range(2)]
+    assert [w.wait() for w in writers] == [0, 0]
+    found = FeatureCache(tmp_path).get([b"%d" % i for i in range(30)])
+    assert len(found) == 30
+    assert all((v == int(k)).all() for k, v in found.items())
+
+
+def test_progress_is_silent_unless_asked(small, pixels, capsys):
+    extractor(small).fit_transform(pixels)
+    assert capsys.readouterr().err == ""
+    extractor(small, progress=True).fit_transform(pixels)
+    assert "7/7" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_the_features_of_the_cpu(pixels):
+    on = {
+        device: FeatureExtractor("resnet18", weights=None, device=device, precision="float32")
+        for device in ("cpu", "cuda")
+    }
+    first, second = (e.fit_transform(pixels) for e in on.values())
+    np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-3)
