@@ -42,7 +42,12 @@ SETS = {
     "waterbirds-erm, LR head": ("waterbirds_erm_efflite0", False, "waterbirds"),
     "cub50": ("cub50_efflite2", False, "waterbirds"),
 }
-VARIANTS = ("plain", "x0.05", "x20", "skewed")
+TITLES = {
+    "plain": "As they are",
+    "x0.05": "All features times 0.05",
+    "x20": "All features times 20",
+    "skewed": "Validation rows drawn with the skew of the training set",
+}
 
 
 class Method(NamedTuple):
@@ -237,7 +242,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
     parser.add_argument("--data-dir", default="../shared/data")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--variant", choices=VARIANTS, default="plain")
+    parser.add_argument("--variant", choices=TITLES, default="plain")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     args = parser.parse_args(argv)
@@ -273,40 +278,37 @@ def main(argv=None):
                 print(
                     *(record[k] for k in ("set", "method", "seed", "worst", "seconds")), flush=True
                 )
-    text = "\n\n".join(
-        table(records, v) for v in VARIANTS if any(r["variant"] == v for r in records)
-    )
+    text = "\n\n".join(table(records, v) for v in TITLES if any(r["variant"] == v for r in records))
     (RESULTS / "robustness.md").write_text(text + "\n")
     print("\n" + text)
 
 
 def table(records, variant):
-    """Return the Markdown table of one variant."""
-    rows = [f"### Validation and features: {variant}\n", "Worst group / average, mean ± sd; s.\n"]
-    names = [s for s in SETS if any(r["set"] == s and r["variant"] == variant for r in records)]
-    rows.append("| method | uses of validation | " + " | ".join(names) + " |")
-    rows.append("| --- " * (len(names) + 2) + "|")
-    for method, (uses, *_) in METHODS.items():
-        cells = []
-        for name in names:
-            key = (variant, name, method)
-            runs = [r for r in records if (r["variant"], r["set"], r["method"]) == key]
-            cells.append(cell(runs))
-        rows.append(f"| {method} | {uses} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+    """Return the Markdown tables of one variant: worst group, average, seconds."""
+    records = [r for r in records if r["variant"] == variant]
+    names = [s for s in SETS if any(r["set"] == s for r in records)]
+    methods = [m for m in METHODS if any(r["method"] == m for r in records)]
+    parts = [f"### {TITLES[variant]}"]
+    for title, key in (("worst group", "worst"), ("average", "average"), ("seconds", "seconds")):
+        rows = [f"| {title} | uses, beyond training labels | {' | '.join(names)} |"]
+        rows.append("| --- " * (len(names) + 2) + "|")
+        for method in methods:
+            cells = []
+            for name in names:
+                mine = [r for r in records if (r["set"], r["method"]) == (name, method)]
+                cells.append(cell([r[key] for r in mine], key))
+            rows.append(f"| {method} | {METHODS[method].uses} | {' | '.join(cells)} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
 
 
-def cell(runs):
-    """Return mean and spread of the runs of one method on one set."""
-    if not runs:
+def cell(values, key):
+    """Return mean, spread and number of the runs of one method on one set."""
+    if not values:
         return "-"
-    worst, average, seconds = (
-        np.array([r[k] for r in runs]) for k in ("worst", "average", "seconds")
-    )
-    return (
-        f"{worst.mean():.3f} ± {worst.std():.3f} / {average.mean():.3f} ± {average.std():.3f}; "
-        f"{seconds.mean():.0f} s, {len(runs)} seeds"
-    )
+    if key == "seconds":
+        return f"{np.mean(values):.1f}"
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f} ({len(values)})"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def test_robustness_runs_and_resumes(folder, capsys):
     assert all(0 <= json.loads(line)["worst"] <= json.loads(line)["average"] for line in lines)
     table = (folder / "results" / "robustness.md").read_text()
     assert "| DFR | validation labels; validation groups to fit and select | 0." in table
+    assert table.count("| ERM | nothing |") == 3
     robustness.main(command)
     assert (folder / "results" / "robustness.jsonl").read_text().splitlines() == lines
     assert "no file cub50_efflite2.npz" in capsys.readouterr().out
