@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+from sklearn_hsfm._image_files import SUFFIXES, image_files
 
 
 class Images:
@@ -110,7 +110,7 @@ def _of_list(items):
 def _files_of(folder):
     if not folder.is_dir():
         raise ValueError(f"{str(folder)!r} is not a folder. For single files pass a list of paths.")
-    files = sorted(str(p) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = [str(path) for path in image_files(folder)]
     if not files:
         raise ValueError(f"The folder {str(folder)!r} holds no image ({', '.join(SUFFIXES)}).")
     return files
