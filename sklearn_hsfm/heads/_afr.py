@@ -72,7 +72,7 @@ class AFRClassifier(LastLayerClassifier):
     best_params_, best_epoch_, best_score_
         What the validation rows chose, and its score.
     cv_results_ : dict of list
-        Every setting, its best step and score.
+        Every setting, its best candidate, counted from 1, and score.
     selection_ : str
         The rule that chose.
     n_features_in_ : int
