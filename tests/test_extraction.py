@@ -126,6 +126,16 @@ def test_backbones_by_name(name, width, pixels):
     assert np.array_equal(first, second)  # random, but the same every time
 
 
+def test_auto_lowers_the_precision_only_where_it_is_good_enough(small, pixels, monkeypatch):
+    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._cpu_has_amx", lambda: True)
+    assert extractor(small, precision="auto", device="cpu").fit(pixels).precision_ == "bfloat16"
+    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._TOLERANCE", 1e-6)
+    exact = extractor(small, precision="auto", device="cpu").fit(pixels)
+    assert exact.precision_ == "float32"
+    features = extractor(small).fit_transform(pixels)
+    np.testing.assert_array_equal(exact.transform(pixels), features)
+
+
 def test_a_weights_file(tmp_path, pixels, small):
     torch.save({"state_dict": small.state_dict()}, tmp_path / "mine.pth")
     other = Small()

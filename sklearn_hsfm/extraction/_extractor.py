@@ -19,6 +19,7 @@ from sklearn_hsfm.extraction._backbones import load_backbone
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._images import Images
 
+_TOLERANCE = 0.01  # relative error of features that a faster precision may have
 _AHEAD = 3  # batches that are decoded while one is in the network
 
 
@@ -44,7 +45,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device where there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Of the forward pass. "auto" is float16 on CUDA, bfloat16 on CPUs with AMX, else float32.
+        Of the forward pass. "auto" is float16 on CUDA, bfloat16 on CPUs with AMX, else float32;
+        and float32 as well where ``fit`` finds the others off by more than 1 %.
     n_jobs : int or None, default=None
         Threads that decode images while the network runs; None is one a core, 8 at most.
     cache_dir : path or None, default=None
@@ -63,6 +65,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Features.
     backbone_id_ : str
         Hash of architecture, weights, layer and preprocessing.
+    precision_ : str
+        The precision that is used.
 
     See Also
     --------
@@ -162,9 +166,23 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         images = Images(X)
         backbone = load_backbone(self.backbone, self.weights, self.layer, self.preprocess)
         self._backbone, self.backbone_id_ = backbone, backbone.identity
+        self.precision_ = "float32" if self.precision == "auto" else self.precision
         first = next(self._run(images, [0]))[1]
+        if self.precision == "auto":
+            self.precision_ = self._fastest_precision(images, first)
         self.n_features_out_ = first.shape[1]
         return self
+
+    def _fastest_precision(self, images, exact):
+        """Return the lowered precision of the device if it is good enough on one image."""
+        on_gpu = resolve_device(self.device).type == "cuda"
+        if not (on_gpu or _cpu_has_amx()):
+            return "float32"
+        self.precision_ = "float16" if on_gpu else "bfloat16"
+        lowered = next(self._run(images, [0]))[1]
+        error = np.linalg.norm(lowered - exact)
+        close = error <= _TOLERANCE * np.linalg.norm(exact)  # False for NaN
+        return self.precision_ if close else "float32"
 
     def transform(self, X):
         """Return the features of images.
@@ -209,7 +227,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return features
 
     def _keys(self, images):
-        settled = f"{self.backbone_id_}\0{self._resolved_precision()}\0".encode()
+        settled = f"{self.backbone_id_}\0{self.precision_}\0".encode()
 
         def key(row):
             return hashlib.sha256(settled + images.key(row, lambda: images.load(row))).digest()
@@ -221,9 +239,10 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Yield rows and their features, batch by batch; decoding runs ahead in threads."""
         backbone, device = self._loaded(), resolve_device(self.device)
         network = backbone.network.to(device, memory_format=torch.channels_last)
-        precision = self._resolved_precision()
         lowered = torch.autocast(
-            device.type, dtype=getattr(torch, precision), enabled=precision != "float32"
+            device.type,
+            dtype=getattr(torch, self.precision_),
+            enabled=self.precision_ != "float32",
         )
         batches = (rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size))
         disable = {"auto": None, True: False, False: True}[self.progress] if bar else True
@@ -265,13 +284,6 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _n_threads(self):
         return self.n_jobs or min(8, os.cpu_count() or 1)
-
-    def _resolved_precision(self):
-        if self.precision != "auto":
-            return self.precision
-        if resolve_device(self.device).type == "cuda":
-            return "float16"
-        return "bfloat16" if _cpu_has_amx() else "float32"
 
     @property
     def _n_features_out(self):
