@@ -47,9 +47,16 @@ class Backbone:
 
 def load_backbone(backbone, weights, layer, preprocess):
     """Return the `Backbone` that the parameters of `FeatureExtractor` name."""
-    if isinstance(backbone, nn.Module):
-        network, own = copy.deepcopy(backbone).cpu(), None
-        if isinstance(weights, str | os.PathLike) and weights != "DEFAULT":
+    return Backbone(*load_network(backbone, weights, preprocess), layer)
+
+
+def load_network(backbone, weights, preprocess):
+    """Return a network of one's own and the preprocessing that belongs to it."""
+    if hasattr(backbone, "module_"):  # fine-tuned by an estimator
+        network, own = copy.deepcopy(backbone.module_).cpu(), backbone.preprocess_
+    elif isinstance(backbone, nn.Module):
+        network, own = copy.deepcopy(backbone).cpu(), imagenet_preprocessing()
+        if weights not in ("DEFAULT", None):
             _load_file(network, weights)
     elif backbone.startswith("timm:"):
         network, own = _timm(backbone.removeprefix("timm:"), weights)
@@ -57,9 +64,7 @@ def load_backbone(backbone, weights, layer, preprocess):
         network, own = _open_clip(backbone.removeprefix("open_clip:"), weights)
     else:
         network, own = _torchvision(backbone, weights)
-    if preprocess == "auto":
-        preprocess = own if own is not None else imagenet_preprocessing()
-    return Backbone(network, preprocess, layer)
+    return network, own if preprocess == "auto" else preprocess
 
 
 def imagenet_preprocessing():
@@ -172,7 +177,7 @@ def _load_file(network, path):
     for key in ("state_dict", "model", "model_state_dict"):
         state = state.get(key, state) if isinstance(state.get(key), dict) else state
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    own, head = network.state_dict(), _last_linear(network)[0]
+    own, head = network.state_dict(), last_linear(network)[0]
     differ = [n for n in own if n not in state or state[n].shape != own[n].shape]
     differ += [n for n in state if n not in own]
     wrong = [n for n in differ if head is None or not n.startswith(head + ".")]
@@ -185,7 +190,7 @@ def _load_file(network, path):
     network.load_state_dict({n: v for n, v in state.items() if n not in differ}, strict=False)
 
 
-def _last_linear(network):
+def last_linear(network):
     """Return name and module of the last linear layer, the head; None without one."""
     found = None, None
     for name, module in network.named_modules():
@@ -200,7 +205,7 @@ def _tap(network, layer):
         return network
     seen = []
     if layer == "pool":
-        head = _last_linear(network)[1]
+        head = last_linear(network)[1]
         if head is None:  # it gives features already
             return network
         head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))

@@ -8,12 +8,17 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from tqdm.auto import tqdm
 
-from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
+from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm.extraction._backbones import load_backbone
 from sklearn_hsfm.extraction._cache import FeatureCache
@@ -28,9 +33,10 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     Parameters
     ----------
-    backbone : str or torch.nn.Module, default="resnet50"
+    backbone : str, torch.nn.Module or estimator, default="resnet50"
         A classification model of torchvision by name, "timm:NAME" or "open_clip:NAME" of these
-        libraries, or a network, which is copied.
+        libraries; a network, which is copied; or an `ERMClassifier`, which is fitted on the
+        images and ``y`` if it is not yet, and brings its preprocessing.
     weights : "DEFAULT", path or None, default="DEFAULT"
         Published weights, downloaded once; a file that torch saved; or random ones, the same
         every time. A network that is passed keeps its own unless a path is given.
@@ -63,6 +69,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     ----------
     n_features_out_ : int
         Features.
+    backbone_ : str, torch.nn.Module or estimator
+        The backbone, fitted if it had to be.
     backbone_id_ : str
         Hash of architecture, weights, layer and preprocessing.
     precision_ : str
@@ -91,7 +99,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "backbone": [str, nn.Module],
+        "backbone": [str, nn.Module, HasMethods("fit")],
         "weights": [None, str, os.PathLike],
         "layer": [str],
         "preprocess": [StrOptions({"auto"}), callable],
@@ -142,8 +150,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         ----------
         X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
             Images, as in `transform`.
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Labels, for an estimator that is not fitted yet; ignored otherwise.
 
         Returns
         -------
@@ -164,7 +172,10 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 "images would no longer match y. Remove the images that the error names."
             )
         images = Images(X)
-        backbone = load_backbone(self.backbone, self.weights, self.layer, self.preprocess)
+        self.backbone_ = self.backbone
+        if hasattr(self.backbone, "fit") and not hasattr(self.backbone, "module_"):
+            self.backbone_ = clone(self.backbone).fit(X, y)
+        backbone = load_backbone(self.backbone_, self.weights, self.layer, self.preprocess)
         self._backbone, self.backbone_id_ = backbone, backbone.identity
         self.precision_ = "float32" if self.precision == "auto" else self.precision
         first = next(self._run(images, [0]))[1]
@@ -273,7 +284,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _loaded(self):
         """Return the backbone; after unpickling it is loaded again, and must be the same."""
         if not hasattr(self, "_backbone"):
-            backbone = load_backbone(self.backbone, self.weights, self.layer, self.preprocess)
+            backbone = load_backbone(self.backbone_, self.weights, self.layer, self.preprocess)
             if backbone.identity != self.backbone_id_:
                 raise ValueError(
                     f"backbone={self.backbone!r} with weights={self.weights!r} is no longer what "

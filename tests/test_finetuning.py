@@ -1,0 +1,168 @@
+"""ERM fine-tuning: it learns, resumes, hands over, and is a scikit-learn classifier."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from sklearn_hsfm import HSFMClassifier
+from sklearn_hsfm.extraction import FeatureExtractor
+from sklearn_hsfm.finetuning import ERMClassifier, make_hsfm_pipeline
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Dropout(0.1))
+        self.fc = nn.Linear(8, 7)
+
+    def forward(self, x):
+        return self.fc(self.stem(x).mean((2, 3)))
+
+
+def to_float(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Return images that are red or blue, with noise, and their labels."""
+    rng = np.random.RandomState(0)
+    y = np.array(["blue", "red"])[rng.randint(2, size=80)]
+    images = rng.randint(120, size=(80, 10, 8, 3)).astype(np.uint8)
+    images[y == "red", ..., 0] += 90
+    images[y == "blue", ..., 2] += 90
+    return images, y
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Small()
+
+
+def erm(network, **params):
+    params = {"preprocess": to_float, "lr": 0.3, "epochs": 6, "batch_size": 16, **params}
+    return ERMClassifier(network, random_state=0, **params)
+
+
+def weights_of(clf):
+    return torch.cat([p.flatten() for p in clf.module_.parameters()]).detach().numpy()
+
+
+def test_it_learns(network, scenes):
+    X, y = scenes
+    clf = erm(network, epochs=15).fit(X[:60], y[:60], X[60:], y[60:])
+    assert clf.score(X[60:], y[60:]) > 0.9
+    assert clf.classes_.tolist() == ["blue", "red"]
+    proba = clf.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-6)
+    assert np.array_equal(clf.predict(X), clf.classes_[proba.argmax(axis=1)])
+    assert np.array_equal(clf.decision_function(X) > 0, clf.predict(X) == "red")
+    accuracy = clf.history_["valid_acc"]
+    assert len(accuracy) == clf.n_iter_ == 15
+    assert clf.score(X[60:], y[60:]) == pytest.approx(accuracy.max(), abs=1e-6)
+    assert accuracy[clf.best_epoch_ - 1] == accuracy.max()
+
+
+def test_one_seed_one_result_and_no_global_state(network, scenes):
+    X, y = scenes
+    first = weights_of(erm(network).fit(X, y))
+    state = torch.get_rng_state()
+    torch.rand(3)
+    second = erm(network)
+    before = torch.get_rng_state()
+    second.fit(X, y)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(before, state)
+    assert np.array_equal(weights_of(second), first)
+    assert network.fc.out_features == 7  # the caller's network is left alone
+
+
+def test_a_run_that_resumes_ends_as_one_that_did_not(network, scenes, tmp_path):
+    X, y = scenes
+    whole = erm(network, epochs=6).fit(X, y)
+    erm(network, epochs=2, checkpoint_dir=tmp_path).fit(X, y)
+    resumed = erm(network, epochs=6, checkpoint_dir=tmp_path).fit(X, y)
+    assert resumed.n_iter_ == 6
+    np.testing.assert_array_equal(resumed.history_["valid_loss"], whole.history_["valid_loss"])
+    assert np.array_equal(weights_of(resumed), weights_of(whole))
+    again = erm(network, epochs=6, checkpoint_dir=tmp_path).fit(X, y)  # nothing is left to do
+    assert np.array_equal(weights_of(again), weights_of(whole))
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        erm(network, lr=0.1, checkpoint_dir=tmp_path).fit(X, y)
+
+
+def test_patience_stops(network, scenes):
+    X, y = scenes
+    clf = erm(network, epochs=50, patience=3, lr=1e-6).fit(X, y)
+    assert clf.n_iter_ < 50
+    assert clf.n_iter_ - clf.best_epoch_ <= 3
+
+
+def test_it_hands_over(network, scenes):
+    X, y = scenes
+    clf = erm(network).fit(X, y)
+    extractor = FeatureExtractor(clf, precision="float32").fit(X)
+    features = extractor.transform(X)
+    assert features.shape == (80, 8)
+    logits = features @ clf.coef_.T + clf.intercept_
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], clf.decision_function(X), atol=1e-4)
+    head = HSFMClassifier(init_head=clf, epochs=1, support_per_class=4)
+    head.fit(features[:60], y[:60], features[60:], y[60:])
+    np.testing.assert_allclose(
+        features @ head.init_coef_[0] + head.init_intercept_, logits[:, 1] - logits[:, 0], atol=1e-4
+    )
+
+
+@pytest.mark.usefixtures("routing")
+def test_the_whole_pipeline(network, scenes):
+    X, y = scenes
+    head = HSFMClassifier(epochs=2, support_per_class=4, random_state=0)
+    pipe = make_hsfm_pipeline(erm(network, epochs=10), head=head, precision="float32")
+    pipe.fit(X[:50], y[:50], X_val=X[50:], y_val=y[50:])
+    assert pipe.score(X[50:], y[50:]) > 0.8
+    assert pipe["features"].backbone_.n_iter_ == 10
+    again = pickle.loads(pickle.dumps(pipe))
+    assert np.array_equal(again.predict(X), pipe.predict(X))
+
+
+def test_augmentation_touches_training_images_alone(network, scenes):
+    X, y = scenes
+    seen = []
+
+    def augment(image):
+        seen.append(image.size)
+        return image
+
+    erm(network, epochs=2, augment=augment).fit(X[:50], y[:50], X[50:], y[50:])
+    assert len(seen) == 100
+
+
+def test_bfloat16_trains_as_well(network, scenes):
+    X, y = scenes
+    clf = erm(network, epochs=15, precision="bfloat16").fit(X[:60], y[:60], X[60:], y[60:])
+    assert clf.score(X[60:], y[60:]) > 0.9
+    assert clf.coef_.dtype == np.float32
+
+
+def test_bad_input(network, scenes):
+    X, y = scenes
+    clf = erm(network)
+    assert not hasattr(clf, "coef_")
+    with pytest.raises(NotFittedError):
+        clf.predict(X)
+    for args, message in (
+        ((X, y[:5]), "80 images, but y has 5 labels"),
+        ((X, ["a"] * 80), "y has one class"),
+        ((X, y, X), "come together"),
+        ((X, y, X[:2], ["red", "green"]), r"labels that y does not have: \['green'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clone(clf).fit(*args)
+    with pytest.raises(ValueError, match="no linear layer"):
+        erm(nn.Conv2d(3, 2, 3)).fit(X, y)
