@@ -207,13 +207,13 @@ def _keep_both_sides(mask, rows):
 
 def _encode(y_val, classes):
     y_val = column_or_1d(y_val)
-    unknown = np.setdiff1d(y_val, classes)
-    if len(unknown):
-        raise ValueError(
-            f"y_val has labels that y does not have: {unknown.tolist()}; y has "
-            f"{classes.tolist()}. Drop those rows, or add their classes to X and y. (Bagging, "
-            "Voting and Stacking turn y into integers but not y_val: pass integer labels.)"
-        )
+    index = class_indices(
+        y_val,
+        classes,
+        "y_val",
+        " Drop those rows, or add their classes to X and y. (Bagging, Voting and Stacking turn y "
+        "into integers but not y_val: pass integer labels.)",
+    )
     absent = np.setdiff1d(classes, y_val)
     if len(absent):
         raise ValueError(
@@ -221,4 +221,15 @@ def _encode(y_val, classes):
             "every class: add validation rows of these, or leave X_val out to hold out a "
             "stratified part of X."
         )
-    return np.searchsorted(classes, y_val)
+    return index
+
+
+def class_indices(y, classes, name, advice=""):
+    """Return labels as indices into ``classes``; unknown ones are an error that says so."""
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has labels that y does not have: {unknown.tolist()}; y has "
+            f"{classes.tolist()}.{advice}"
+        )
+    return np.searchsorted(classes, y)

@@ -22,7 +22,7 @@ from torch import nn
 from sklearn_hsfm._classifier_cv import HSFMClassifierCV
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._validation_set import stratified_part
+from sklearn_hsfm._validation_set import class_indices, stratified_part
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.extraction._backbones import last_linear, load_network
 from sklearn_hsfm.extraction._images import Images
@@ -234,13 +234,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             train = _Rows(images, y, every[~held], self.preprocess_, augment)
             return train, _Rows(images, y, every[held], self.preprocess_)
         images_val, y_val = self._labelled(X_val, y_val, "y_val")
-        unknown = np.setdiff1d(y_val, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y_val has labels that y does not have: {unknown.tolist()}; y has "
-                f"{self.classes_.tolist()}."
-            )
-        y_val = np.searchsorted(self.classes_, y_val)
+        y_val = class_indices(y_val, self.classes_, "y_val")
         valid = _Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
         return _Rows(images, y, every, self.preprocess_, augment), valid
 

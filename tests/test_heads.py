@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_hsfm import ValidationSet, heads, selection
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
-from sklearn_hsfm.heads import _clp, _dfr, _group_dro, _lff
+from sklearn_hsfm.heads import _base, _clp, _group_dro, _lff
 from sklearn_hsfm.heads._descent import TorchHead, balanced_over
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 from tests.test_heads_checks import QUICK
@@ -83,7 +83,7 @@ def test_dfr_is_the_published_recipe(data):
 
 def test_balanced_rows_hold_as_many_of_every_cell():
     cells = np.repeat([0, 3, 7], [5, 9, 2])
-    rows = _dfr.balanced(cells, np.random.RandomState(0))
+    rows = _base.balanced_rows(cells, np.random.RandomState(0))
     assert np.unique(cells[rows], return_counts=True)[1].tolist() == [2, 2, 2]
     assert len(set(rows)) == 6
 

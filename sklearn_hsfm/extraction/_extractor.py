@@ -249,7 +249,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _run(self, images, rows, bar=False):
         """Yield rows and their features, batch by batch; decoding runs ahead in threads."""
         backbone, device = self._loaded(), resolve_device(self.device)
-        network = backbone.network.to(device, memory_format=torch.channels_last)
+        backbone.network.to(device, memory_format=torch.channels_last)
         lowered = torch.autocast(
             device.type,
             dtype=getattr(torch, self.precision_),
@@ -279,7 +279,6 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 for _, tensors in waiting:
                     for tensor in tensors:
                         tensor.cancel()
-        del network
 
     def _loaded(self):
         """Return the backbone; after unpickling it is loaded again, and must be the same."""

@@ -173,6 +173,15 @@ def disjoint_groups(groups, n_samples):
     return member.argmax(axis=1)
 
 
+def balanced_rows(cells, rng, at_most=None):
+    """Return rows that hold as many of every cell as the smallest has, ``at_most`` in all."""
+    members = [rng.permutation(np.flatnonzero(cells == c)) for c in np.unique(cells)]
+    size = min(map(len, members))
+    if at_most is not None:
+        size = min(size, max(1, at_most // len(members)))
+    return np.concatenate([m[:size] for m in members])
+
+
 def with_intercept(head):
     """Return a head as one array (n_classes, n_features + 1), intercept last."""
     return np.column_stack(head)

@@ -11,7 +11,7 @@ from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import strata
-from sklearn_hsfm.heads._base import LastLayerClassifier
+from sklearn_hsfm.heads._base import LastLayerClassifier, balanced_rows
 from sklearn_hsfm.heads._descent import shuffled
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -100,9 +100,7 @@ class CLPClassifier(LastLayerClassifier):
     True
     """
 
-    uses = LabelUse(
-        validation_labels=True, validation_groups_fit=False, validation_groups_select=True
-    )
+    uses = LabelUse(validation_labels=True, validation_groups_select=True)
     _tuned = ("lr", "l2")
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -154,9 +152,7 @@ class CLPClassifier(LastLayerClassifier):
                     "meta_balance='class'."
                 )
             cells = strata(rows.y_val, rows.groups_val)
-        members = [rng.permutation(np.flatnonzero(cells == c)) for c in np.unique(cells)]
-        size = min(min(map(len, members)), max(1, self.meta_rows // len(members)))
-        return np.concatenate([m[:size] for m in members]), {}
+        return balanced_rows(cells, rng, at_most=self.meta_rows), {}
 
     def _heads(self, rows, shared, setting, rng):
         meta, shifts_of = shared

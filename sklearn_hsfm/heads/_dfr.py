@@ -14,7 +14,7 @@ from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import one_row_per_class
 from sklearn_hsfm._validation_set import strata
-from sklearn_hsfm.heads._base import LastLayerClassifier
+from sklearn_hsfm.heads._base import LastLayerClassifier, balanced_rows
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
 _FRACTION = [Interval(Real, 0, 1, closed="neither")]
@@ -165,7 +165,7 @@ class DFRClassifier(LastLayerClassifier):
 
     def _tune(self, subset, judges, max_iter, rng):
         """Return the strength that does best on the worst cell of the rows that judge."""
-        rows = balanced(subset[2], rng)
+        rows = balanced_rows(subset[2], rng)
         X, y = (a[rows] for a in subset[:2])
         scaler = StandardScaler().fit(X)
         X_judge, y_judge, cells_judge = judges
@@ -178,7 +178,7 @@ class DFRClassifier(LastLayerClassifier):
         return max(self.scores_, key=self.scores_.get)
 
     def _refit(self, source, C, max_iter, rng):
-        rows = balanced(source[2], rng)
+        rows = balanced_rows(source[2], rng)
         return sparse_logistic(*(a[rows] for a in source[:2]), len(self.classes_), C, max_iter, rng)
 
 
@@ -276,13 +276,6 @@ class ClassBalancedClassifier(LastLayerClassifier):
             self.C_ = float(np.ravel(search.C_)[0])
         model = LogisticRegression(C=self.C_, **common).fit(rows.X_val, rows.y_val)
         return one_row_per_class(model.coef_, model.intercept_)
-
-
-def balanced(cells, rng):
-    """Return rows that hold as many of every cell as the smallest cell has."""
-    members = [rng.permutation(np.flatnonzero(cells == c)) for c in np.unique(cells)]
-    size = min(map(len, members))
-    return np.concatenate([m[:size] for m in members])
 
 
 def sparse_logistic(X, y, n_classes, C, max_iter, rng):

@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_hsfm._compat import Interval, _fit_context
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import LinearHeadMixin, to_raw
-from sklearn_hsfm._validation_set import check_training_rows
+from sklearn_hsfm._validation_set import check_training_rows, class_indices
 
 
 class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
@@ -113,12 +113,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             raise ValueError("X_extra and y_extra come together; only one of them was passed.")
         if X_extra is not None:
             X_extra, y_extra = validate_data(self, X_extra, y_extra, reset=False, dtype=X.dtype)
-            unknown = np.setdiff1d(y_extra, self.classes_)
-            if len(unknown):
-                raise ValueError(
-                    f"y_extra has labels that y does not have: {unknown.tolist()}; y has "
-                    f"{self.classes_.tolist()}."
-                )
+            y_extra = class_indices(y_extra, self.classes_, "y_extra")
             given = self.extra_weight if extra_weight is None else extra_weight
             extra = np.asarray(given, dtype=float)
             if extra.shape not in ((), y_extra.shape) or not (extra >= 0).all():
@@ -128,7 +123,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
                 )
             weight = np.r_[weight, np.broadcast_to(extra, y_extra.shape)]
             X = np.concatenate([X, X_extra])
-            y = np.r_[y, np.searchsorted(self.classes_, y_extra)]
+            y = np.r_[y, y_extra]
         model = LogisticRegression(C=self.C, max_iter=1000)
         model.fit(scaler.transform(X), y, sample_weight=weight)
         self.coef_, self.intercept_ = to_raw(model.coef_, model.intercept_, scaler)
