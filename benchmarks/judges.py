@@ -36,12 +36,10 @@ class Candidates(HSFMClassifierCV):
 
     def _average(self, settings, heads, final, split, held_out, scaler, judge):
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        Z_val = scaler.transform(split.X_val)
-        first = heads[np.argmin([s["C"] for s in settings]), 0, 0]
         self.scaler_, self.mean_heads_, self.y_val_ = scaler, pool.mean(axis=1), split.y_val
-        self.logits_ = _candidates.out_of_fold(pool, Z_val, held_out)
-        self.reference_ = Z_val @ first[:, :-1].T + first[:, -1]
-        self.unedited_ = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
+        self.logits_, self.reference_, self.unedited_ = self._out_of_fold(
+            settings, heads, split, held_out, scaler
+        )
 
     def choose(self, rule, cells=None, unedited=None):
         """Let a judge choose."""

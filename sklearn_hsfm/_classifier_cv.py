@@ -355,19 +355,26 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
                 print(f"[HSFMClassifierCV] {len(done)}/{len(settings)} settings", flush=True)
         return np.stack(done)
 
-    def _average(self, settings, heads, final, split, held_out, scaler, judge):
-        """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""
-        n_epochs = heads.shape[1]
-        first = heads[np.argmin([np.inf if s["C"] is None else s["C"] for s in settings]), 0, 0]
+    def _out_of_fold(self, settings, heads, split, held_out, scaler):
+        """Return the candidates' logits on rows they did not mine, ERM's, and who is unedited."""
+        penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
+        first = heads[np.argmin(penalties), 0, 0]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
         Z_val = scaler.transform(split.X_val)
         logits = _candidates.out_of_fold(pool, Z_val, held_out)
+        unedited = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
+        return logits, Z_val @ first[:, :-1].T + first[:, -1], unedited
+
+    def _average(self, settings, heads, final, split, held_out, scaler, judge):
+        """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""
+        n_epochs = heads.shape[1]
+        logits, reference, unedited = self._out_of_fold(settings, heads, split, held_out, scaler)
         choice = _candidates.choose(
             logits,
-            Z_val @ first[:, :-1].T + first[:, -1],
+            reference,
             split.y_val,
             len(self.classes_),
-            np.tile(np.arange(n_epochs) == 0, len(settings)),
+            unedited,
             rule=judge,
             cells=split.groups_val,
         )

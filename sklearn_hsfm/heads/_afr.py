@@ -12,6 +12,7 @@ from sklearn_hsfm._compat import HasMethods, Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.heads._base import (
+    FRACTION,
     LastLayerClassifier,
     erm_head,
     with_intercept,
@@ -20,7 +21,6 @@ from sklearn_hsfm.heads._base import (
 
 _EVERY = 5  # steps between two candidates of a setting
 _MAX_BYTES = 2**28  # of candidates that are held at once
-_FRACTION = [Interval(Real, 0, 1, closed="neither")]
 
 
 class AFRClassifier(LastLayerClassifier):
@@ -110,14 +110,14 @@ class AFRClassifier(LastLayerClassifier):
         "gamma": [Interval(Real, 0, None, closed="left"), tuple, list],
         "reg": [Interval(Real, 0, None, closed="left"), tuple, list],
         "class_balance": ["boolean"],
-        "holdout": _FRACTION,
+        "holdout": FRACTION,
         "init_head": [None, tuple, list, HasMethods("fit")],
         "solver": [StrOptions({"gd", "lbfgs"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "steps": [Interval(Integral, 1, None, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither")],
         "selection": [StrOptions({"auto", "weighted_accuracy", *rules.RULES}), callable],
-        "validation_fraction": _FRACTION,
+        "validation_fraction": FRACTION,
         "random_state": ["random_state"],
     }
 

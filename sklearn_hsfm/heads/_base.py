@@ -1,5 +1,6 @@
 """What the last-layer methods share: inputs, scaler, what they use, choosing among heads."""
 
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import _fit_context
+from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
@@ -20,6 +21,17 @@ from sklearn_hsfm._linear_head import (
 )
 from sklearn_hsfm._validation_set import check_training_rows, split_validation
 from sklearn_hsfm.metrics._groups import group_membership
+
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+COUNT = [Interval(Integral, 1, None, closed="left")]
+FRACTION = [Interval(Real, 0, 1, closed="neither")]
+# Constraints of what every method that lets validation rows choose has.
+CHOOSING: dict = {
+    "selection": [StrOptions({"auto", *rules.RULES}), callable],
+    "validation_fraction": FRACTION,
+    "random_state": ["random_state"],
+}
 
 
 class Rows(NamedTuple):

@@ -1,22 +1,24 @@
 """Causal logit perturbation on features: a network learns which rows to make harder."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
 
-from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import strata
-from sklearn_hsfm.heads._base import LastLayerClassifier, balanced_rows
+from sklearn_hsfm.heads._base import (
+    CHOOSING,
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    LastLayerClassifier,
+    balanced_rows,
+)
 from sklearn_hsfm.heads._descent import shuffled
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-_COUNT = [Interval(Integral, 1, None, closed="left")]
 
 
 class CLPClassifier(LastLayerClassifier):
@@ -105,15 +107,13 @@ class CLPClassifier(LastLayerClassifier):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "meta_balance": [StrOptions({"class", "group"})],
-        "meta_rows": _COUNT,
-        "lr": [_POSITIVE, tuple, list],
-        "l2": [_NOT_NEGATIVE, tuple, list],
-        "perturbation_lr": [_POSITIVE],
-        "epochs": _COUNT,
+        "meta_rows": COUNT,
+        "lr": [POSITIVE, tuple, list],
+        "l2": [NOT_NEGATIVE, tuple, list],
+        "perturbation_lr": [POSITIVE],
+        "epochs": COUNT,
         "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "selection": [StrOptions({"auto", *rules.RULES}), callable],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
+        **CHOOSING,
     }
 
     def __init__(

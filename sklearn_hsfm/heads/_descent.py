@@ -3,6 +3,17 @@
 import numpy as np
 import torch
 
+from sklearn_hsfm.heads._base import CHOOSING, COUNT, NOT_NEGATIVE, POSITIVE
+
+# Constraints of the methods that are stochastic descent.
+DESCENT: dict = {
+    "l2": [NOT_NEGATIVE, tuple, list],
+    "lr": [POSITIVE, tuple, list],
+    "epochs": COUNT,
+    "batch_size": COUNT,
+    **CHOOSING,
+}
+
 
 class TorchHead:
     """A linear head in torch, with its rows.

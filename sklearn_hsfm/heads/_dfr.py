@@ -1,7 +1,7 @@
 """Deep feature reweighting: group-balanced, sparse logistic regressions, averaged."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import sklearn
@@ -14,10 +14,8 @@ from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import one_row_per_class
 from sklearn_hsfm._validation_set import strata
-from sklearn_hsfm.heads._base import LastLayerClassifier, balanced_rows
+from sklearn_hsfm.heads._base import FRACTION, LastLayerClassifier, balanced_rows
 from sklearn_hsfm.metrics import worst_group_accuracy_score
-
-_FRACTION = [Interval(Real, 0, 1, closed="neither")]
 
 
 class DFRClassifier(LastLayerClassifier):
@@ -104,8 +102,8 @@ class DFRClassifier(LastLayerClassifier):
         "balance": [StrOptions({"auto", "group", "class"})],
         "Cs": [tuple, list],
         "n_retrains": [Interval(Integral, 1, None, closed="left")],
-        "tune_fraction": _FRACTION,
-        "validation_fraction": _FRACTION,
+        "tune_fraction": FRACTION,
+        "validation_fraction": FRACTION,
         "random_state": ["random_state"],
     }
 
@@ -245,7 +243,7 @@ class ClassBalancedClassifier(LastLayerClassifier):
     _parameter_constraints: dict = {  # noqa: RUF012
         "Cs": [tuple, list],
         "cv": [Interval(Integral, 2, None, closed="left")],
-        "validation_fraction": _FRACTION,
+        "validation_fraction": FRACTION,
         "random_state": ["random_state"],
     }
 

@@ -1,31 +1,17 @@
 """Group DRO on the last layer, and CVaR DRO, its twin without groups."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import strata
-from sklearn_hsfm.heads._base import LastLayerClassifier
-from sklearn_hsfm.heads._descent import TorchHead, balanced_over, shuffled
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-_COUNT = [Interval(Integral, 1, None, closed="left")]
-_DESCENT: dict = {
-    "l2": [_NOT_NEGATIVE, tuple, list],
-    "lr": [_POSITIVE, tuple, list],
-    "epochs": _COUNT,
-    "batch_size": _COUNT,
-    "selection": [StrOptions({"auto", *rules.RULES}), callable],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "random_state": ["random_state"],
-}
+from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
+from sklearn_hsfm.heads._descent import DESCENT, TorchHead, balanced_over, shuffled
 
 
 class GroupDROClassifier(LastLayerClassifier):
@@ -107,10 +93,10 @@ class GroupDROClassifier(LastLayerClassifier):
     _tuned = ("l2", "lr")
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "eta": [_NOT_NEGATIVE],
-        "size_adjustment": [_NOT_NEGATIVE],
+        "eta": [NOT_NEGATIVE],
+        "size_adjustment": [NOT_NEGATIVE],
         "balanced_sampling": ["boolean"],
-        **_DESCENT,
+        **DESCENT,
     }
 
     def __init__(
@@ -253,7 +239,7 @@ class CVaRDROClassifier(LastLayerClassifier):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "alpha": [Interval(Real, 0, 1, closed="right"), tuple, list],
-        **_DESCENT,
+        **DESCENT,
     }
 
     def __init__(

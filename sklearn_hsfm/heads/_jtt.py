@@ -7,13 +7,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import one_row_per_class
-from sklearn_hsfm.heads._base import LastLayerClassifier
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
+from sklearn_hsfm.heads._base import CHOOSING, POSITIVE, LastLayerClassifier
 
 
 class JTTClassifier(LastLayerClassifier):
@@ -91,13 +88,11 @@ class JTTClassifier(LastLayerClassifier):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "upweight": [Interval(Real, 0, None, closed="left"), tuple, list],
-        "C": [_POSITIVE, tuple, list],
+        "C": [POSITIVE, tuple, list],
         "identify": [StrOptions({"cross_fit", "early_stop", "fit"})],
         "n_epochs": [Interval(Integral, 1, None, closed="left")],
         "cv": [Interval(Integral, 2, None, closed="left")],
-        "selection": [StrOptions({"auto", *rules.RULES}), callable],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
+        **CHOOSING,
     }
 
     def __init__(

@@ -1,20 +1,15 @@
 """Learning from failure: one head learns the shortcut, the other what it gets wrong."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm.heads._base import LastLayerClassifier
-from sklearn_hsfm.heads._descent import TorchHead, shuffled
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-_COUNT = [Interval(Integral, 1, None, closed="left")]
+from sklearn_hsfm.heads._descent import DESCENT, TorchHead, shuffled
 
 
 class LfFClassifier(LastLayerClassifier):
@@ -96,13 +91,7 @@ class LfFClassifier(LastLayerClassifier):
     _parameter_constraints: dict = {  # noqa: RUF012
         "q": [Interval(Real, 0, 1, closed="right")],
         "smoothing": [Interval(Real, 0, 1, closed="left")],
-        "l2": [_NOT_NEGATIVE, tuple, list],
-        "lr": [_POSITIVE, tuple, list],
-        "epochs": _COUNT,
-        "batch_size": _COUNT,
-        "selection": [StrOptions({"auto", *rules.RULES}), callable],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
+        **DESCENT,
     }
 
     def __init__(

@@ -1,21 +1,16 @@
 """LISA in feature space: mix rows across the shortcut, or across the classes."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
 
-from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm.heads._base import LastLayerClassifier
-from sklearn_hsfm.heads._descent import TorchHead, balanced_over
+from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
+from sklearn_hsfm.heads._descent import DESCENT, TorchHead, balanced_over
 from sklearn_hsfm.heads._jtt import cross_fitted_errors
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-_COUNT = [Interval(Integral, 1, None, closed="left")]
 
 
 class LISAClassifier(LastLayerClassifier):
@@ -94,15 +89,9 @@ class LISAClassifier(LastLayerClassifier):
     _tuned = ("l2", "lr")
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "alpha": [_NOT_NEGATIVE],
+        "alpha": [NOT_NEGATIVE],
         "p_sel": [Interval(Real, 0, 1, closed="both")],
-        "l2": [_NOT_NEGATIVE, tuple, list],
-        "lr": [_POSITIVE, tuple, list],
-        "epochs": _COUNT,
-        "batch_size": _COUNT,
-        "selection": [StrOptions({"auto", *rules.RULES}), callable],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
+        **DESCENT,
     }
 
     def __init__(

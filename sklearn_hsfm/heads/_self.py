@@ -1,20 +1,14 @@
 """SELF: fine-tune the head on the held-out rows that training changed its mind about."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from scipy.special import log_softmax
 from torch.nn.functional import cross_entropy
 
-from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions
+from sklearn_hsfm._compat import HasMethods, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import mined_and_selecting
-from sklearn_hsfm.heads._base import LastLayerClassifier, erm_head
+from sklearn_hsfm.heads._base import CHOOSING, COUNT, POSITIVE, LastLayerClassifier, erm_head
 from sklearn_hsfm.heads._descent import TorchHead, shuffled
-
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-_COUNT = [Interval(Integral, 1, None, closed="left")]
 
 
 class SELFClassifier(LastLayerClassifier):
@@ -98,14 +92,12 @@ class SELFClassifier(LastLayerClassifier):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "criterion": [StrOptions({"early_stop", "misclassification"})],
-        "n_rows": [*_COUNT, tuple, list],
-        "lr": [_POSITIVE, tuple, list],
-        "steps": _COUNT,
-        "early_epochs": _COUNT,
+        "n_rows": [*COUNT, tuple, list],
+        "lr": [POSITIVE, tuple, list],
+        "steps": COUNT,
+        "early_epochs": COUNT,
         "init_head": [None, tuple, list, HasMethods("fit")],
-        "selection": [StrOptions({"auto", *rules.RULES}), callable],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
+        **CHOOSING,
     }
 
     def __init__(
