@@ -1,0 +1,19 @@
+"""See it: displays of groups, trade-offs, fits, hard sets and edits, and a report as one page."""
+
+from sklearn_hsfm.inspection._edits import EditDescription, Shift, describe_edits
+from sklearn_hsfm.inspection._fit_history import FitHistoryDisplay
+from sklearn_hsfm.inspection._group_accuracy import GroupAccuracyDisplay
+from sklearn_hsfm.inspection._hard_set import HardSetDisplay
+from sklearn_hsfm.inspection._support_edits import SupportEditDisplay
+from sklearn_hsfm.inspection._trade_off import TradeOffDisplay
+
+__all__ = [
+    "EditDescription",
+    "FitHistoryDisplay",
+    "GroupAccuracyDisplay",
+    "HardSetDisplay",
+    "Shift",
+    "SupportEditDisplay",
+    "TradeOffDisplay",
+    "describe_edits",
+]

@@ -1,0 +1,124 @@
+"""The shortcut and the label as directions in feature space, and the edits in their terms."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_hsfm._cells import margins, shortcut_slices
+from sklearn_hsfm._validation_set import class_indices
+from sklearn_hsfm.metrics._groups import group_membership
+
+
+class Bank(NamedTuple):
+    """Real rows that edits are described by.
+
+    Attributes
+    ----------
+    scaler : StandardScaler
+        Fitted on the rows: all that follows is in standard deviations of each feature.
+    Z : ndarray of shape (n_samples, n_features)
+        The rows, standardised.
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    names : ndarray of shape (n_cells,)
+        Names of the groups, or of the shortcut slices where no groups are known.
+    member : bool ndarray of shape (n_samples, n_cells)
+        Which rows are in which.
+    margin : ndarray of shape (n_samples,)
+        How far the initial head speaks for the true class.
+    """
+
+    scaler: StandardScaler
+    Z: np.ndarray
+    y: np.ndarray
+    names: np.ndarray
+    member: np.ndarray
+    margin: np.ndarray
+
+
+class Directions(NamedTuple):
+    """What a shortcut and a label look like, for each class.
+
+    Attributes
+    ----------
+    shortcut : ndarray of shape (n_classes, n_features)
+        Unit vectors, from the group of the class that the initial head finds hardest to the one
+        it finds easiest; NaN for a class with one group.
+    label : ndarray of shape (n_classes, n_features)
+        Unit vectors, from the other classes to the class, groups weighing the same; what of it
+        is along ``shortcut`` is taken out.
+    center : ndarray of shape (n_classes, n_features)
+        Mean over the groups of the class of their means.
+    easy, hard : ndarray of shape (n_classes,)
+        Names of those groups; None for a class with one group.
+    """
+
+    shortcut: np.ndarray
+    label: np.ndarray
+    center: np.ndarray
+    easy: np.ndarray
+    hard: np.ndarray
+
+
+def make_bank(estimator, X, y, groups):
+    """Return the bank of a fitted `HSFMClassifier`; anything unfit for it is an error."""
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "support_init_"):
+        raise ValueError(
+            f"{type(estimator).__name__} has no edited support; HSFMClassifier has one. "
+            "HSFMClassifierCV averages heads of many supports and keeps none: fit "
+            "HSFMClassifier to look at edits."
+        )
+    X = validate_data(estimator, X, reset=False, dtype=[np.float64, np.float32])
+    y = column_or_1d(y)
+    check_consistent_length(X, y)
+    y = class_indices(y, estimator.classes_, "y of the bank")
+    absent = np.setdiff1d(np.arange(len(estimator.classes_)), y)
+    if len(absent):
+        raise ValueError(
+            f"The bank has no row of the classes {estimator.classes_[absent].tolist()}; edits of "
+            "their rows cannot be described. Add some."
+        )
+    initial = X @ estimator.init_coef_.T + estimator.init_intercept_
+    if groups is None:
+        repaired = X @ estimator.coef_.T + estimator.intercept_
+        member = shortcut_slices(initial, repaired, y, len(estimator.classes_))
+        names = np.array(
+            [f"{c}, shortcut {does}" for c in estimator.classes_ for does in ("hurts", "helps")]
+        )
+    else:
+        names, member = group_membership(groups, len(y))
+    scaler = StandardScaler().fit(X)
+    return Bank(scaler, scaler.transform(X), y, names, member, margins(initial, y))
+
+
+def directions(bank, n_classes):
+    """Return the directions of each class."""
+    d = bank.Z.shape[1]
+    shortcut, center = np.full((n_classes, d), np.nan), np.empty((n_classes, d))
+    easy, hard = np.full(n_classes, None), np.full(n_classes, None)
+    for c in range(n_classes):
+        of_class = bank.member & (bank.y == c)[:, None]
+        cells = [k for k in range(len(bank.names)) if of_class[:, k].any()]
+        if not cells:  # the groups leave this class out
+            center[c] = bank.Z[bank.y == c].mean(axis=0)
+            continue
+        means = np.array([bank.Z[of_class[:, k]].mean(axis=0) for k in cells])
+        center[c] = means.mean(axis=0)
+        if len(cells) > 1:
+            order = np.argsort([bank.margin[of_class[:, k]].mean() for k in cells])
+            shortcut[c] = _unit(means[order[-1]] - means[order[0]])
+            easy[c], hard[c] = bank.names[cells[order[-1]]], bank.names[cells[order[0]]]
+    label = np.empty_like(center)
+    for c in range(n_classes):
+        away = center[c] - np.delete(center, c, axis=0).mean(axis=0)
+        along = np.nan_to_num(shortcut[c])
+        label[c] = _unit(away - (away @ along) * along)
+    return Directions(shortcut, label, center, easy, hard)
+
+
+def _unit(vector):
+    return vector / max(np.linalg.norm(vector), np.finfo(float).tiny)

@@ -1,0 +1,143 @@
+"""GroupAccuracyDisplay: accuracy of every group, of one or several methods side by side."""
+
+import numpy as np
+
+from sklearn_hsfm.inspection._axes import axes_for, percent
+from sklearn_hsfm.metrics import group_scores
+
+
+class GroupAccuracyDisplay:
+    """Bars of accuracy by group, with intervals; the worst group of each method is hatched.
+
+    Make it with `from_estimator` or `from_predictions`.
+
+    Parameters
+    ----------
+    scores : dict of str to GroupScores
+        What `sklearn_hsfm.metrics.group_scores` says of each method, on the same groups.
+
+    Attributes
+    ----------
+    bars_ : dict of str to BarContainer
+        The bars of each method, one a group.
+    ax_ : matplotlib Axes
+        Where they are.
+    figure_ : matplotlib Figure
+        The figure of ``ax_``.
+
+    See Also
+    --------
+    sklearn_hsfm.metrics.group_scores : The same as a table.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_hsfm.datasets import make_spurious_features
+    >>> from sklearn_hsfm.inspection import GroupAccuracyDisplay
+    >>> data = make_spurious_features(random_state=0)
+    >>> clf = LogisticRegression().fit(data.X_train, data.y_train)
+    >>> display = GroupAccuracyDisplay.from_estimator(
+    ...     {"ERM": clf}, data.X_test, data.y_test, data.groups_test)
+    >>> len(display.bars_["ERM"])
+    4
+    """
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, groups, *, ax=None, **options):
+        """Draw the accuracies of one or several fitted classifiers.
+
+        Parameters
+        ----------
+        estimator : classifier or dict of str to classifier
+            Fitted; a dict names several.
+        X : array-like
+            What their ``predict`` takes.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups)
+            Group ids, or boolean membership.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        **options : dict
+            As `sklearn_hsfm.metrics.group_scores`: ``interval``, ``confidence``, ...
+
+        Returns
+        -------
+        GroupAccuracyDisplay
+            The display, drawn.
+        """
+        named = estimator if isinstance(estimator, dict) else {_name(estimator): estimator}
+        y_pred = {name: model.predict(X) for name, model in named.items()}
+        return cls.from_predictions(y, y_pred, groups, ax=ax, **options)
+
+    @classmethod
+    def from_predictions(cls, y_true, y_pred, groups, *, ax=None, **options):
+        """Draw the accuracies of one or several sets of predictions.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Labels.
+        y_pred : array-like of shape (n_samples,), or dict of str to array-like
+            Predictions; a dict names those of several methods.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups)
+            Group ids, or boolean membership.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        **options : dict
+            As `sklearn_hsfm.metrics.group_scores`.
+
+        Returns
+        -------
+        GroupAccuracyDisplay
+            The display, drawn.
+        """
+        named = y_pred if isinstance(y_pred, dict) else {"accuracy": y_pred}
+        scores = {name: group_scores(y_true, p, groups, **options) for name, p in named.items()}
+        return cls(scores).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the bars.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        GroupAccuracyDisplay
+            This display.
+        """
+        names = next(iter(self.scores.values())).group
+        n_bars = len(names) * len(self.scores)
+        self.figure_, self.ax_ = axes_for(ax, height=1.4 + 0.3 * n_bars)
+        thickness = 0.8 / len(self.scores)
+        self.bars_ = {}
+        for k, (method, s) in enumerate(self.scores.items()):
+            at = np.arange(len(names)) + (k - (len(self.scores) - 1) / 2) * thickness
+            error = np.abs([s.accuracy - s.low, s.high - s.accuracy])
+            label = f"{method}: worst {s.worst:.1%}, average {s.average:.1%}"
+            bars = self.ax_.barh(at, s.accuracy, thickness, label=label)
+            self.ax_.errorbar(
+                s.accuracy, at, xerr=error, fmt="none", ecolor="0.5", elinewidth=1.5, capsize=2
+            )
+            worst = list(names).index(s.worst_group)
+            bars[worst].set_hatch("///")
+            bars[worst].set_edgecolor("0.3")
+            self.bars_[method] = bars
+        counts = next(iter(self.scores.values())).count
+        labels = [f"{g}\n{n} rows" for g, n in zip(names, counts, strict=True)]
+        self.ax_.set_yticks(np.arange(len(names)), labels)
+        self.ax_.invert_yaxis()  # the first group, and the first method, on top
+        self.ax_.set(xlim=(0, 1), xlabel="accuracy (hatched: the worst group)")
+        percent(self.ax_, "x")
+        self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+        return self
+
+
+def _name(estimator):
+    return type(estimator).__name__

@@ -1,0 +1,252 @@
+"""HardSetDisplay: the rows that were mined, or that have the largest losses, as a grid."""
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_hsfm._validation_set import class_indices
+from sklearn_hsfm.inspection._axes import axes_for
+from sklearn_hsfm.inspection._pictures import check_images, picture
+
+
+class HardSetDisplay:
+    """A grid of hard rows, with label, prediction, loss and how often each was mined.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,)
+        Which rows, hardest first.
+    y_true, y_pred : ndarray of shape (n_rows,)
+        Their labels and predictions.
+    loss : ndarray of shape (n_rows,)
+        Their cross-entropy, in nats.
+    pictures : list of ndarray
+        What to draw of each row: an image, or its features as one line.
+    times : ndarray of shape (n_rows,), default=None
+        In how many epochs each was mined.
+    n_epochs : int, default=None
+        Of how many.
+
+    Attributes
+    ----------
+    images_ : list of AxesImage
+        What was drawn.
+    ax_ : ndarray of Axes of shape (n_rows,)
+        Where.
+    figure_ : matplotlib Figure
+        The figure of ``ax_``.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm import HSFMClassifier
+    >>> from sklearn_hsfm.datasets import load_digit_dominoes
+    >>> from sklearn_hsfm.inspection import HardSetDisplay
+    >>> data = load_digit_dominoes(random_state=0)
+    >>> clf = HSFMClassifier(epochs=5, random_state=0)
+    >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> display = HardSetDisplay.from_estimator(
+    ...     clf, data.X_val, data.y_val, images=data.X_val.reshape(-1, 16, 8), n_rows=6)
+    >>> display.times.tolist()
+    [5, 5, 5, 5, 5, 5]
+    """
+
+    def __init__(self, rows, y_true, y_pred, loss, pictures, *, times=None, n_epochs=None):
+        self.rows = rows
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.loss = loss
+        self.pictures = pictures
+        self.times = times
+        self.n_epochs = n_epochs
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, images=None, n_rows=12, ax=None):
+        """Draw the rows that a fitted classifier mined most often.
+
+        Parameters
+        ----------
+        estimator : HSFMClassifier
+            Fitted.
+        X : array-like of shape (n_samples, n_features)
+            The rows that were mined: what ``fit`` got as ``X_val``, or as ``X`` where it got
+            none.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        images : array, sequence of paths or of images, default=None
+            One a row, as `FeatureExtractor` takes them, or grey ones of shape (n_samples,
+            height, width); None draws the features.
+        n_rows : int, default=12
+            How many.
+        ax : sequence of matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        HardSetDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the estimator mined nothing, or rows that ``X`` does not have.
+        """
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "hard_indices_"):
+            raise ValueError(
+                f"{type(estimator).__name__} has no hard_indices_; HSFMClassifier has them. For "
+                "the rows of largest loss of any classifier use from_predictions."
+            )
+        last = int(estimator.hard_indices_.max())
+        if last >= len(X):
+            raise ValueError(
+                f"Row {last} was mined, but X has {len(X)} rows; pass the validation rows that "
+                "fit got, or its training rows where it got none."
+            )
+        times = np.zeros(len(X), dtype=int)
+        for mined in estimator.hard_indices_:
+            times[np.unique(mined)] += 1
+        return cls.from_predictions(
+            y,
+            estimator.predict_proba(X),
+            images=images,
+            features=X,
+            classes=estimator.classes_,
+            times=times,
+            n_epochs=len(estimator.hard_indices_),
+            n_rows=n_rows,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true,
+        y_proba,
+        *,
+        images=None,
+        features=None,
+        classes=None,
+        times=None,
+        n_epochs=None,
+        n_rows=12,
+        ax=None,
+    ):
+        """Draw the rows of largest loss, those that were mined more often first.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Labels.
+        y_proba : array-like of shape (n_samples, n_classes)
+            What ``predict_proba`` says.
+        images : array, sequence of paths or of images, default=None
+            One a row, as in `from_estimator`.
+        features : array-like of shape (n_samples, n_features), default=None
+            What to draw where there are no images.
+        classes : array-like of shape (n_classes,), default=None
+            Labels in the order of the columns; None takes those of ``y_true``, sorted.
+        times : array-like of shape (n_samples,), default=None
+            In how many epochs each row was mined.
+        n_epochs : int, default=None
+            Of how many.
+        n_rows : int, default=12
+            How many rows to draw.
+        ax : sequence of matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        HardSetDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, or there are neither images nor features.
+        """
+        display = cls._of_predictions(
+            y_true, y_proba, images, features, classes, times, n_epochs, n_rows
+        )
+        return display.plot(ax=ax)
+
+    @classmethod
+    def _of_predictions(
+        cls, y_true, y_proba, images, features, classes, times=None, n_epochs=None, n_rows=12
+    ):
+        y_true, y_proba = column_or_1d(y_true), np.asarray(y_proba, dtype=float)
+        check_consistent_length(y_true, y_proba)
+        classes = np.unique(y_true) if classes is None else np.asarray(classes)
+        if y_proba.ndim != 2 or y_proba.shape[1] != len(classes):
+            raise ValueError(
+                f"y_proba has shape {y_proba.shape}; {len(classes)} classes want "
+                f"({len(y_true)}, {len(classes)}), one column a class."
+            )
+        if images is None and features is None:
+            raise ValueError("There is nothing to draw: pass images, or features.")
+        index = class_indices(y_true, classes, "y_true")
+        of_label = y_proba[np.arange(len(index)), index]
+        loss = -np.log(np.maximum(of_label, np.finfo(float).tiny))
+        keys = [-loss] if times is None else [-loss, -np.asarray(times)]
+        rows = np.lexsort(keys)[:n_rows]
+        if images is None:
+            features = np.asarray(features)
+            check_consistent_length(y_true, features)
+            pictures = [row[None] for row in features[rows]]  # (1, n_features)
+        else:
+            images = check_images(images, len(y_true))
+            pictures = [picture(images, row) for row in rows]
+        return cls(
+            rows,
+            y_true[rows],
+            classes[y_proba[rows].argmax(axis=1)],
+            loss[rows],
+            pictures,
+            times=None if times is None else np.asarray(times)[rows],
+            n_epochs=n_epochs,
+        )
+
+    def captions(self):
+        """Return what is written about each row.
+
+        Returns
+        -------
+        list of str
+            Such as ``"1, predicted 0; loss 2.31; mined in 12 of 40 epochs"``.
+        """
+        lines = []
+        for k, (label, said, loss) in enumerate(
+            zip(self.y_true, self.y_pred, self.loss, strict=True)
+        ):
+            line = f"{label}, predicted {said}; loss {loss:.2f}"
+            if self.times is not None:
+                line += f"; mined in {self.times[k]} of {self.n_epochs} epochs"
+            lines.append(line)
+        return lines
+
+    def plot(self, ax=None, *, n_cols=4):
+        """Draw the grid.
+
+        Parameters
+        ----------
+        ax : sequence of matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        n_cols : int, default=4
+            Columns of the grid that is made.
+
+        Returns
+        -------
+        HardSetDisplay
+            This display.
+        """
+        n = len(self.rows)
+        n_grid_rows = -(-n // n_cols)
+        self.figure_, self.ax_ = axes_for(
+            ax, n=n, n_cols=n_cols, width=1.9 * n_cols, height=2.1 * n_grid_rows
+        )
+        self.images_ = []
+        for a, drawn, caption in zip(self.ax_, self.pictures, self.captions(), strict=True):
+            aspect = "auto" if len(drawn) == 1 else "equal"  # features fill their cell
+            self.images_.append(a.imshow(drawn, aspect=aspect))
+            a.set_title(caption.replace("; ", "\n"), fontsize="small")
+            a.set_axis_off()
+        return self

@@ -1,0 +1,153 @@
+"""SupportEditDisplay: the support before and after, between shortcut and label."""
+
+import numpy as np
+
+from sklearn_hsfm.inspection._axes import axes_for
+from sklearn_hsfm.inspection._directions import directions, make_bank
+
+
+class SupportEditDisplay:
+    """Arrows from each support row to what it was edited into, in a plane one can read.
+
+    Each row is seen from its own class: to the right lies the group of the class that the
+    initial head finds easiest, to the left the one it finds hardest; up is away from the other
+    classes. Units are standard deviations of the features.
+
+    Parameters
+    ----------
+    before, after : ndarray of shape (n_support, 2)
+        Coordinates along shortcut and label.
+    y : ndarray of shape (n_support,)
+        Labels of the support.
+    bank : ndarray of shape (n_samples, 2)
+        Coordinates of real rows, each seen from its class.
+    towards : dict
+        Of each label, the names of its easiest and its hardest group.
+
+    Attributes
+    ----------
+    arrows_ : dict of Quiver
+        The arrows, by label.
+    ax_ : matplotlib Axes
+        Where they are.
+    figure_ : matplotlib Figure
+        The figure of ``ax_``.
+
+    See Also
+    --------
+    describe_edits : The same in numbers and words.
+
+    Examples
+    --------
+    >>> from sklearn_hsfm import HSFMClassifier
+    >>> from sklearn_hsfm.datasets import make_spurious_features
+    >>> from sklearn_hsfm.inspection import SupportEditDisplay
+    >>> data = make_spurious_features(random_state=0)
+    >>> clf = HSFMClassifier(epochs=5, random_state=0)
+    >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    >>> display = SupportEditDisplay.from_estimator(
+    ...     clf, data.X_test, data.y_test, data.groups_test)
+    >>> display.before.shape
+    (128, 2)
+    """
+
+    def __init__(self, before, after, y, bank, towards):
+        self.before = before
+        self.after = after
+        self.y = y
+        self.bank = bank
+        self.towards = towards
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, groups=None, *, ax=None):
+        """Draw the edits of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : HSFMClassifier
+            Fitted.
+        X : array-like of shape (n_samples, n_features)
+            Real rows that give the directions, such as those of the test.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
+            Their groups; without them the halves of each class that the shortcut helps and
+            hurts, as the initial and the repaired head tell them apart.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        SupportEditDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no edited support, or a class has no rows or no two groups.
+        """
+        bank = make_bank(estimator, X, y, groups)
+        found = directions(bank, len(estimator.classes_))
+        lacking = [
+            c for c, easy in zip(estimator.classes_, found.easy, strict=True) if easy is None
+        ]
+        if lacking:
+            raise ValueError(
+                f"The classes {np.array(lacking).tolist()} have no two groups with rows, so "
+                "nothing says what the shortcut is. Pass groups of class and attribute, or None."
+            )
+
+        def plane(Z, index):
+            Z = Z - found.center[index]
+            axes = np.stack([found.shortcut[index], found.label[index]], axis=-1)  # (n, d, 2)
+            return np.einsum("nd,ndk->nk", Z, axes)
+
+        index = np.searchsorted(estimator.classes_, estimator.support_y_)
+        before, after = (
+            plane(bank.scaler.transform(rows), index)
+            for rows in (estimator.support_init_, estimator.support_)
+        )
+        towards = {
+            c: (easy, hard)
+            for c, easy, hard in zip(estimator.classes_, found.easy, found.hard, strict=True)
+        }
+        real = plane(bank.Z, bank.y)
+        return cls(before, after, estimator.support_y_, real, towards).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the arrows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        SupportEditDisplay
+            This display.
+        """
+        self.figure_, self.ax_ = axes_for(ax, height=4.4)
+        self.ax_.scatter(*self.bank.T, s=5, color="0.5", zorder=3, lw=0, label="real rows")
+        self.arrows_ = {}
+        for k, (c, (easy, hard)) in enumerate(self.towards.items()):
+            color, rows = f"C{k % 10}", self.y == c
+            self.arrows_[c] = self.ax_.quiver(
+                *self.before[rows].T,
+                *(self.after - self.before)[rows].T,
+                angles="xy",
+                scale_units="xy",
+                scale=1,
+                width=0.004,
+                color=color,
+                label=f"class {c}: {easy} on the right, {hard} on the left",
+            )
+        ends = np.concatenate([self.before, self.after, self.bank])
+        self.ax_.update_datalim(ends)  # quiver counts the tails alone
+        self.ax_.autoscale_view()
+        self.ax_.set(
+            xlabel="along the shortcut (right: the initial head finds it easy)",
+            ylabel="along the label",
+        )
+        self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+        return self
