@@ -1,5 +1,6 @@
 """See it: displays of groups, trade-offs, fits, hard sets and edits, and a report as one page."""
 
+from sklearn_hsfm.inspection._decoding import decode_edits
 from sklearn_hsfm.inspection._edits import EditDescription, Shift, describe_edits
 from sklearn_hsfm.inspection._fit_history import FitHistoryDisplay
 from sklearn_hsfm.inspection._group_accuracy import GroupAccuracyDisplay
@@ -15,5 +16,6 @@ __all__ = [
     "Shift",
     "SupportEditDisplay",
     "TradeOffDisplay",
+    "decode_edits",
     "describe_edits",
 ]

@@ -1,0 +1,106 @@
+"""decode_edits: support rows before and after their edits, as generated images."""
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+
+def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options):
+    """Return generated images of support rows, before and after their edits.
+
+    Stable Diffusion unCLIP turns an image embedding of CLIP into an image; the paper's Figure 2
+    shows edits this way (Section 5.3). Both images of a pair start from the same noise, so they
+    differ by the edit alone.
+
+    Parameters
+    ----------
+    estimator : HSFMClassifier
+        Fitted on image embeddings of the pipeline's own encoder, neither normalised nor of
+        another layer.
+    pipeline : str or StableUnCLIPImg2ImgPipeline
+        A name or folder that diffusers loads (extra ``unclip``), or a pipeline that is loaded
+        and on its device.
+    rows : sequence of int, default=(0,)
+        Rows of ``support_``.
+    prompt : str, default=""
+        Text that guides both images.
+    seed : int, default=0
+        Of the noise.
+    **options : dict
+        Further arguments of the pipeline, such as ``num_inference_steps=20``.
+
+    Returns
+    -------
+    list of tuple
+        Of each row, the PIL images before and after.
+
+    Raises
+    ------
+    ImportError
+        If ``pipeline`` is a name and diffusers is not installed.
+    ValueError
+        If the estimator has no edited support, it lacks a row, or the pipeline's embeddings have
+        another number of features.
+
+    Notes
+    -----
+    Tested with a stand-in and, where diffusers is installed, with a pipeline of a few thousand
+    random weights. It has not been run here with a pipeline of full size, whose weights are
+    gigabytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from sklearn_hsfm import HSFMClassifier
+    >>> from sklearn_hsfm.datasets import make_spurious_features
+    >>> from sklearn_hsfm.inspection import decode_edits
+    >>> data = make_spurious_features(random_state=0)
+    >>> clf = HSFMClassifier(epochs=1).fit(data.X_train, data.y_train)
+    >>> def stand_in(prompt, image_embeds, generator):  # StableUnCLIPImg2ImgPipeline, or its name
+    ...     return SimpleNamespace(images=["an image"])
+    >>> decode_edits(clf, stand_in)
+    [('an image', 'an image')]
+    """
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "support_init_"):
+        raise ValueError(
+            f"{type(estimator).__name__} has no edited support; HSFMClassifier has one."
+        )
+    n_support, d = estimator.support_.shape
+    unknown = [row for row in rows if not 0 <= row < n_support]
+    if unknown:
+        raise ValueError(f"rows has {unknown}; the support has the rows 0 to {n_support - 1}.")
+    if isinstance(pipeline, str):
+        pipeline = _load(pipeline)
+    config = getattr(getattr(pipeline, "image_encoder", None), "config", None)
+    wanted = getattr(config, "projection_dim", d)
+    if wanted != d:
+        raise ValueError(
+            f"The pipeline decodes embeddings of {wanted} features, but the classifier was fitted "
+            f"on {d}; fit it on embeddings of the pipeline's image_encoder."
+        )
+
+    def decode(row):
+        embedding = torch.tensor(
+            row[None],
+            dtype=getattr(pipeline, "dtype", torch.float32),
+            device=getattr(pipeline, "device", "cpu"),
+        )  # (1, n_features)
+        noise = torch.Generator().manual_seed(seed)
+        images = pipeline(prompt=prompt, image_embeds=embedding, generator=noise, **options).images
+        return images[0]
+
+    pairs = np.stack([estimator.support_init_, estimator.support_], axis=1)
+    return [tuple(decode(h) for h in pairs[row]) for row in rows]
+
+
+def _load(name):
+    try:
+        from diffusers import StableUnCLIPImg2ImgPipeline
+    except ImportError as error:
+        raise ImportError(
+            f"Loading the pipeline {name!r} takes diffusers, which is not installed; "
+            'pip install "sklearn-hsfm[unclip]" brings it.'
+        ) from error
+    return StableUnCLIPImg2ImgPipeline.from_pretrained(name)
