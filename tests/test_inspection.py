@@ -142,8 +142,10 @@ def test_hard_rows_are_those_that_were_mined_most(data, fitted):
         grey = np.round(images[row] * 255)
         assert (drawn.get_array() == grey[..., None]).all()
         label = data.y_val[row]
-        assert ax.get_title().startswith(f"{label}, predicted {fitted.predict(data.X_val)[row]}")
-        assert ax.get_title().endswith(f"mined in {display.times[0]} of 6 epochs")
+        assert ax.get_title().startswith(
+            f"label {label}, predicted {fitted.predict(data.X_val)[row]}"
+        )
+        assert ax.get_title().endswith(f"mined in {display.times[0]}/6 epochs")
 
 
 def test_hard_rows_of_any_classifier_are_those_of_largest_loss(data):

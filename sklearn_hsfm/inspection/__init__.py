@@ -5,6 +5,7 @@ from sklearn_hsfm.inspection._edits import EditDescription, Shift, describe_edit
 from sklearn_hsfm.inspection._fit_history import FitHistoryDisplay
 from sklearn_hsfm.inspection._group_accuracy import GroupAccuracyDisplay
 from sklearn_hsfm.inspection._hard_set import HardSetDisplay
+from sklearn_hsfm.inspection._report import Report, report
 from sklearn_hsfm.inspection._support_edits import SupportEditDisplay
 from sklearn_hsfm.inspection._trade_off import TradeOffDisplay
 
@@ -13,9 +14,11 @@ __all__ = [
     "FitHistoryDisplay",
     "GroupAccuracyDisplay",
     "HardSetDisplay",
+    "Report",
     "Shift",
     "SupportEditDisplay",
     "TradeOffDisplay",
     "decode_edits",
     "describe_edits",
+    "report",
 ]

@@ -101,7 +101,7 @@ class FitHistoryDisplay:
                 values = self.history["epoch"], self.history[name]
                 (self.lines_[name],) = a.plot(*values, label=names[name])
             a.axvline(self.best_epoch, color="0.5", linestyle="--")
-            a.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+            a.legend(frameon=False)
         self.ax_[0].set(ylabel="loss", yscale="log")
         self.ax_[1].set(ylabel="accuracy", xlabel="epoch")
         self.ax_[0].set_title(

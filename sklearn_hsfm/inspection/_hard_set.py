@@ -164,15 +164,6 @@ class HardSetDisplay:
         ValueError
             If lengths differ, or there are neither images nor features.
         """
-        display = cls._of_predictions(
-            y_true, y_proba, images, features, classes, times, n_epochs, n_rows
-        )
-        return display.plot(ax=ax)
-
-    @classmethod
-    def _of_predictions(
-        cls, y_true, y_proba, images, features, classes, times=None, n_epochs=None, n_rows=12
-    ):
         y_true, y_proba = column_or_1d(y_true), np.asarray(y_proba, dtype=float)
         check_consistent_length(y_true, y_proba)
         classes = np.unique(y_true) if classes is None else np.asarray(classes)
@@ -195,7 +186,7 @@ class HardSetDisplay:
         else:
             images = check_images(images, len(y_true))
             pictures = [picture(images, row) for row in rows]
-        return cls(
+        display = cls(
             rows,
             y_true[rows],
             classes[y_proba[rows].argmax(axis=1)],
@@ -204,6 +195,7 @@ class HardSetDisplay:
             times=None if times is None else np.asarray(times)[rows],
             n_epochs=n_epochs,
         )
+        return display.plot(ax=ax)
 
     def captions(self):
         """Return what is written about each row.
@@ -211,15 +203,15 @@ class HardSetDisplay:
         Returns
         -------
         list of str
-            Such as ``"1, predicted 0; loss 2.31; mined in 12 of 40 epochs"``.
+            Such as ``"label 1, predicted 0; loss 2.31; mined in 12/40 epochs"``.
         """
         lines = []
         for k, (label, said, loss) in enumerate(
             zip(self.y_true, self.y_pred, self.loss, strict=True)
         ):
-            line = f"{label}, predicted {said}; loss {loss:.2f}"
+            line = f"label {label}, predicted {said}; loss {loss:.2f}"
             if self.times is not None:
-                line += f"; mined in {self.times[k]} of {self.n_epochs} epochs"
+                line += f"; mined in {self.times[k]}/{self.n_epochs} epochs"
             lines.append(line)
         return lines
 

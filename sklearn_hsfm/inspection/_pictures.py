@@ -8,13 +8,13 @@ def check_images(images, n_samples):
 
     Grey ones are an array of shape (n, height, width); for others see `FeatureExtractor`.
     """
-    if np.ndim(images) == 3 and isinstance(images, np.ndarray):
+    from sklearn_hsfm.extraction._images import Images
+
+    if isinstance(images, np.ndarray) and images.ndim == 3:
         images = np.clip(images, 0, 255 if images.dtype == np.uint8 else 1)
         images = images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)
         images = np.repeat(images[..., None], 3, axis=-1)
-    from sklearn_hsfm.extraction._images import Images
-
-    images = Images(images)
+    images = images if isinstance(images, Images) else Images(images)
     if len(images) != n_samples:
         raise ValueError(
             f"There are {len(images)} images for {n_samples} rows; give one for each row."

@@ -140,13 +140,13 @@ class SupportEditDisplay:
                 scale=1,
                 width=0.004,
                 color=color,
-                label=f"class {c}: {easy} on the right, {hard} on the left",
+                label=f"class {c}: {hard} left, {easy} right",
             )
         ends = np.concatenate([self.before, self.after, self.bank])
         self.ax_.update_datalim(ends)  # quiver counts the tails alone
         self.ax_.autoscale_view()
         self.ax_.set(
-            xlabel="along the shortcut (right: the initial head finds it easy)",
+            xlabel="along the shortcut (right: easy for the initial head)",
             ylabel="along the label",
         )
         self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)

@@ -1,0 +1,45 @@
+"""Figures and pictures as text that a page can hold."""
+
+import base64
+import io
+
+from PIL import Image
+
+_INK = "#010203"  # stands for the colour of the text around, in what matplotlib writes
+_WIDTH = 4.6  # inches: on a phone the text is still as large as the text around
+_LARGEST = 160  # pixels of a picture's longer side
+_RC = {
+    "svg.fonttype": "none",
+    **dict.fromkeys(
+        ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"], _INK
+    ),
+}
+
+
+def inline_svg(draw, *args):
+    """Return the figure that ``draw(*args)`` makes, as SVG in the colour of its surroundings."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'A report draws with matplotlib; pip install "sklearn-hsfm[report]" brings it.'
+        ) from error
+    salt = draw.__qualname__  # ids stay apart on one page, and the same in every run
+    file = io.StringIO()
+    with plt.rc_context({**_RC, "svg.hashsalt": salt}):
+        figure = draw(*args).figure_
+        figure.set_size_inches(_WIDTH, figure.get_figheight())
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    plt.close(figure)
+    text = file.getvalue()
+    return text[text.index("<svg") :].replace(_INK, "currentColor")
+
+
+def data_uri(pixels):
+    """Return uint8 pixels, (height, width, 3), as the address of a picture in the page."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((_LARGEST, _LARGEST))
+    form = "PNG" if max(image.size) <= 64 else "JPEG"
+    file = io.BytesIO()
+    image.save(file, form)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
