@@ -45,7 +45,7 @@ class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     support_per_class : int, default=64
-        Support rows of each class, |S| per class in the paper, drawn from ``X``. A class
+        Support rows of each class, ``|S|`` per class in the paper, drawn from ``X``. A class
         with fewer rows gives each of them several times, as evenly as possible.
     T : int, default=15
         Inner gradient steps that an edit looks ahead, and steps of the head an epoch.
@@ -111,9 +111,9 @@ or callable, default="auto"
         Their labels.
     support_indices_ : ndarray of shape (n_support,)
         Their rows in ``X``.
-    hard_indices_ : ndarray of shape (n_iter_, n_hard)
+    hard_indices_ : ndarray of shape (n_epochs, n_hard)
         The hard set of each epoch: rows of ``X_val``, or of ``X`` where none was given.
-    history_ : dict of ndarray of shape (n_iter_ + 1,)
+    history_ : dict of ndarray of shape (n_epochs + 1,)
         "epoch", "inner_loss" (support, after the head moved), "outer_loss" (hard set, under
         the head that the last edit looked ahead to), "score" (by ``selection_``), "accuracy",
         "worst_class" and, with groups, "worst_group", on the rows that choose. Epoch 0 is
@@ -126,7 +126,7 @@ or callable, default="auto"
         Epochs that ran.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     See Also

@@ -104,7 +104,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Folds times repeats.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     See Also

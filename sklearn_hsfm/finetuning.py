@@ -38,8 +38,8 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    backbone, weights, preprocess
-        As in `FeatureExtractor`. The last linear layer is replaced by one for the classes.
+    backbone, weights, preprocess : as in `FeatureExtractor`
+        What to fine-tune. The last linear layer is replaced by one for the classes.
     epochs : int, default=20
         Epochs at most.
     lr : float, default=1e-3

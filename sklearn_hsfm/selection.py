@@ -15,21 +15,90 @@ from sklearn_hsfm.metrics import (
     worst_group_accuracy_score,
 )
 
-__all__ = ["RULES", "EpochRecord", "accuracy", "last", "tail_loss", "worst_class", "worst_group"]
+__all__ = ["RULES", "accuracy", "last", "tail_loss", "worst_class", "worst_group"]
 
 
 def worst_group(y, log_proba, groups):
-    """Return the accuracy of the worst group: the published rule; needs groups."""
+    """Return the accuracy of the worst group: the published rule; needs groups.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    log_proba : ndarray of shape (n_samples, n_classes)
+        Log-probabilities.
+    groups : ndarray of shape (n_samples,) or (n_samples, n_groups)
+        Group ids or boolean membership.
+
+    Returns
+    -------
+    float
+        Greater is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_hsfm.selection import worst_group
+    >>> log_proba = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> worst_group(np.array([0, 1, 1]), log_proba, np.array(["a", "a", "b"]))
+    0.0
+    """
     return worst_group_accuracy_score(y, log_proba.argmax(axis=1), groups)
 
 
 def worst_class(y, log_proba, groups=None):
-    """Return the accuracy of the worst class; uses no groups."""
+    """Return the accuracy of the worst class; uses no groups.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    log_proba : ndarray of shape (n_samples, n_classes)
+        Log-probabilities.
+    groups : ndarray, default=None
+        Not used.
+
+    Returns
+    -------
+    float
+        Greater is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_hsfm.selection import worst_class
+    >>> log_proba = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> worst_class(np.array([0, 1, 1]), log_proba)
+    0.5
+    """
     return worst_class_accuracy_score(y, log_proba.argmax(axis=1))
 
 
 def accuracy(y, log_proba, groups=None):
-    """Return the plain accuracy; uses no groups."""
+    """Return the plain accuracy; uses no groups.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    log_proba : ndarray of shape (n_samples, n_classes)
+        Log-probabilities.
+    groups : ndarray, default=None
+        Not used.
+
+    Returns
+    -------
+    float
+        Greater is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_hsfm.selection import accuracy
+    >>> log_proba = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> round(accuracy(np.array([0, 1, 1]), log_proba), 3)
+    0.667
+    """
     return float(np.mean(log_proba.argmax(axis=1) == y))
 
 
@@ -38,6 +107,30 @@ def tail_loss(y, log_proba, groups=None, fraction=0.2):
 
     The largest ``fraction`` of the losses of a class, at least one, stands in for a group
     that nobody named; classes count the same.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    log_proba : ndarray of shape (n_samples, n_classes)
+        Log-probabilities.
+    groups : ndarray, default=None
+        Not used.
+    fraction : float, default=0.2
+        Part of the losses of a class that counts.
+
+    Returns
+    -------
+    float
+        Greater is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_hsfm.selection import tail_loss
+    >>> log_proba = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> round(tail_loss(np.array([0, 1, 1]), log_proba), 3)
+    -0.511
     """
     losses = -log_proba[np.arange(len(y)), y]
     tails = []
@@ -48,10 +141,34 @@ def tail_loss(y, log_proba, groups=None, fraction=0.2):
 
 
 def last(y, log_proba, groups=None):
-    """Return 0: every epoch ties, and of equals the last one is kept."""
+    """Return 0: every epoch ties, and of equals the last one is kept.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    log_proba : ndarray of shape (n_samples, n_classes)
+        Log-probabilities.
+    groups : ndarray, default=None
+        Not used.
+
+    Returns
+    -------
+    float
+        Greater is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_hsfm.selection import last
+    >>> log_proba = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> last(np.array([0, 1, 1]), log_proba)
+    0.0
+    """
     return 0.0
 
 
+#: The rules by the names that ``selection`` takes.
 RULES = {rule.__name__: rule for rule in (worst_group, worst_class, accuracy, tail_loss, last)}
 
 

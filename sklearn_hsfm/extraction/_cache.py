@@ -42,7 +42,18 @@ class FeatureCache:
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def get(self, keys):
-        """Return the sound entries among ``keys``, as a dict."""
+        """Return the sound entries among ``keys``.
+
+        Parameters
+        ----------
+        keys : iterable of bytes
+            Keys, of entries or not.
+
+        Returns
+        -------
+        dict of bytes to ndarray of shape (n_features,)
+            Float32 vectors by their keys.
+        """
         keys, found = list(dict.fromkeys(keys)), {}
         for start in range(0, len(keys), _ASK):
             some = keys[start : start + _ASK]
@@ -58,7 +69,13 @@ class FeatureCache:
         return found
 
     def put(self, features):
-        """Keep entries, a dict of float32 vectors; they are on disk when this returns."""
+        """Keep entries; they are on disk when this returns.
+
+        Parameters
+        ----------
+        features : dict of bytes to ndarray of shape (n_features,)
+            Float32 vectors by their keys.
+        """
         now = time.time()
         rows = []
         for key, vector in features.items():

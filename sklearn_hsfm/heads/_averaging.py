@@ -56,7 +56,7 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         What the validation rows say of each ``alpha``.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     Notes

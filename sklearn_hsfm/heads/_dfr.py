@@ -58,7 +58,7 @@ class DFRClassifier(LastLayerClassifier):
         Worst-group accuracy of each strength in tuning.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     See Also
@@ -209,7 +209,7 @@ class ClassBalancedClassifier(LastLayerClassifier):
         The strength that was chosen.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     See Also

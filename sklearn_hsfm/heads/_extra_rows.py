@@ -38,7 +38,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Intercepts.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     Notes

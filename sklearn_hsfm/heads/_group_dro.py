@@ -61,7 +61,7 @@ class GroupDROClassifier(LastLayerClassifier):
         The rule that chose.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     See Also
@@ -207,7 +207,7 @@ class CVaRDROClassifier(LastLayerClassifier):
         The rule that chose.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     See Also

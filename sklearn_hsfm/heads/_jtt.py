@@ -58,7 +58,7 @@ class JTTClassifier(LastLayerClassifier):
         The rule that chose.
     n_features_in_ : int
         Features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names, where ``X`` has them.
 
     Notes

@@ -13,6 +13,17 @@ class GroupScorer:
 
     It requests ``groups`` by itself, so searches need no ``set_score_request``, and it can
     be a module constant whether or not metadata routing is on.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(y_true, y_pred) -> float``, called on the rows of each group.
+    reduce : callable, default=min
+        Turns the list of group values into one number.
+
+    See Also
+    --------
+    make_group_scorer : Makes it, with an example.
     """
 
     def __init__(self, metric, reduce=min):
@@ -49,7 +60,13 @@ class GroupScorer:
         return float(self.reduce([self.metric(y[m], y_pred[m]) for m in member.T if m.any()]))
 
     def get_metadata_routing(self):
-        """Return the request for ``groups``, as scikit-learn asks for it."""
+        """Return the request for ``groups``, as scikit-learn asks for it.
+
+        Returns
+        -------
+        MetadataRequest
+            Of ``groups``, when scoring.
+        """
         request = MetadataRequest(owner=self)
         request.score.add_request(param="groups", alias=True)
         return request
@@ -88,5 +105,7 @@ def make_group_scorer(metric, reduce=min):
     return GroupScorer(metric, reduce)
 
 
+#: Accuracy of the worst group, as a scorer that requests ``groups`` by itself.
 worst_group_accuracy = make_group_scorer(accuracy_score)
+#: Accuracy of the worst class, as a scorer; needs no groups.
 worst_class_accuracy = make_scorer(worst_class_accuracy_score)

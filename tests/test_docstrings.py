@@ -1,0 +1,70 @@
+"""Every public object is documented as numpydoc asks, and has its place in the API reference."""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import sklearn_hsfm
+
+validate = pytest.importorskip("numpydoc.validate", reason="numpydoc is not installed").validate
+
+API = Path(__file__).parents[1] / "docs" / "api.rst"
+IGNORED = {
+    "ES01": "a method or a plain function is said in one line",
+    "SA01": "a pointer is given where there is something to point at",
+}
+IN_EXAMPLE_OF_CLASS = "EX01"  # what a method does is shown where its class is
+IMAGE_SETS = ("cars", "celeba", "cub", "dominoes", "flowers", "metashift", "waterbirds")
+NEEDS_THE_IMAGES = {f"load_{name}" for name in IMAGE_SETS}
+MADE_BY_OTHERS = {"EditDescription", "GroupScorer", "GroupScores"}  # their makers have the example
+FIELDS_ARE_ATTRIBUTES = "PR01"  # records are read, not called
+
+
+def public_modules():
+    names = (m.name for m in pkgutil.iter_modules(sklearn_hsfm.__path__))
+    return ["sklearn_hsfm", *(f"sklearn_hsfm.{n}" for n in names if not n.startswith("_"))]
+
+
+def public_objects():
+    """Return the dotted names of all public classes and functions, and of their methods."""
+    for module in public_modules():
+        for name in importlib.import_module(module).__all__:
+            thing = getattr(importlib.import_module(module), name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield f"{module}.{name}", thing, None
+            for method, value in vars(thing).items() if inspect.isclass(thing) else ():
+                if not method.startswith("_") and isinstance(
+                    value, classmethod | property | type(public_modules)
+                ):
+                    yield f"{module}.{name}.{method}", thing, method
+
+
+@pytest.mark.parametrize(("path", "owner", "method"), list(public_objects()), ids=lambda v: str(v))
+def test_docstring(path, owner, method):
+    ignored = set(IGNORED)
+    if method or {owner.__name__} & (NEEDS_THE_IMAGES | MADE_BY_OTHERS):
+        ignored.add(IN_EXAMPLE_OF_CLASS)
+    if hasattr(owner, "__dataclass_fields__") or hasattr(owner, "_fields"):
+        ignored.add(FIELDS_ARE_ATTRIBUTES)
+    found = [f"{code}: {text}" for code, text in validate(path)["errors"] if code not in ignored]
+    assert found == []
+
+
+def test_validation_sees_what_is_missing():
+    found = {code for code, _ in validate("sklearn_hsfm._cells.margins")["errors"]}
+    assert {"EX01", "PR01", "RT01"} <= found
+
+
+def test_the_reference_lists_every_public_object():
+    listed = {word.removeprefix("sklearn_hsfm.") for word in API.read_text().split()}
+    missing = [
+        f"{module}.{name}"
+        for module in public_modules()
+        for name in importlib.import_module(module).__all__
+        if not name.startswith("__")
+        and f"{module}.{name}".removeprefix("sklearn_hsfm.") not in listed
+    ]
+    assert missing == []
