@@ -32,6 +32,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
 }
 
+html_title = project
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 html_sidebars = {"index": [], "api": [], "changelog": [], "contributing": []}
