@@ -127,6 +127,7 @@ def test_names_are_text_not_markup(dominoes, fitted):
         ({"groups": ["a", "b"]}, "groups has 2 rows, but there are 479 labels"),
         ({"images": np.zeros((3, 16, 8))}, "There are 3 images for 479 rows"),
         ({"X_val": np.zeros((3, 128))}, "X_val and y_val come together"),
+        ({"images_val": np.zeros((3, 16, 8))}, "and images_val with them; one is None"),
     ],
 )
 def test_bad_input_is_refused(dominoes, fitted, change, message):

@@ -105,8 +105,9 @@ def report(
         A fitted one to compare with; None is the head that ``estimator`` started from, if it
         keeps one.
     X_val, y_val, images_val : array-like, default=None
-        The rows that were mined, if the hard set is to be shown: what ``fit`` got as ``X_val``,
-        or as ``X`` where it got none. Without them the page shows the test rows of largest loss.
+        The rows that an `HSFMClassifier` mined, to show its hard set: what ``fit`` got as
+        ``X_val``, or as ``X`` where it got none. Without them the page shows the test rows of
+        largest loss.
     title : str, default="Where the classifier fails, and why"
         Heading of the page.
 
@@ -141,8 +142,8 @@ def report(
     y_test = column_or_1d(y_test)
     check_consistent_length(X_test, y_test)
     class_indices(y_test, estimator.classes_, "y_test")
-    if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val come together; one of them is None.")
+    if (X_val is None) != (y_val is None) or (X_val is None and images_val is not None):
+        raise ValueError("X_val and y_val come together, and images_val with them; one is None.")
     images = None if images is None else check_images(images, len(y_test))
     if images_val is not None:
         images_val = check_images(images_val, len(y_val))
