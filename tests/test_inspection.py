@@ -81,6 +81,15 @@ def test_bars_are_the_accuracies(data, fitted):
     ]
 
 
+def test_of_many_groups_the_lowest_are_drawn(data, fitted):
+    scores = group_scores(data.y_test, fitted.predict(data.X_test), data.groups_test)
+    display = GroupAccuracyDisplay({"HSFM": scores}).plot(n_groups=2)
+    drawn = [bar.get_width() for bar in display.bars_["HSFM"]]
+    assert drawn == sorted(scores.accuracy)[:2]
+    assert display.bars_["HSFM"][0].get_hatch()
+    assert display.ax_.get_yticklabels()[0].get_text().startswith(f"{scores.worst_group}\n")
+
+
 def test_bars_draw_on_given_axes_and_pass_options_on(data):
     (ax,) = subplots(1)
     display = GroupAccuracyDisplay.from_predictions(

@@ -16,8 +16,8 @@ _RC = {
 }
 
 
-def inline_svg(draw, *args):
-    """Return the figure that ``draw(*args)`` makes, as SVG in the colour of its surroundings."""
+def inline_svg(draw, *args, **kwargs):
+    """Return the figure that ``draw`` makes, as SVG in the colour of its surroundings."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -27,7 +27,7 @@ def inline_svg(draw, *args):
     salt = draw.__qualname__  # ids stay apart on one page, and the same in every run
     file = io.StringIO()
     with plt.rc_context({**_RC, "svg.hashsalt": salt}):
-        figure = draw(*args).figure_
+        figure = draw(*args, **kwargs).figure_
         figure.set_size_inches(_WIDTH, figure.get_figheight())
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     plt.close(figure)

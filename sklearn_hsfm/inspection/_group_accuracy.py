@@ -99,40 +99,46 @@ class GroupAccuracyDisplay:
         scores = {name: group_scores(y_true, p, groups, **options) for name, p in named.items()}
         return cls(scores).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None, *, n_groups=None):
         """Draw the bars.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+        n_groups : int, default=None
+            Draw only so many groups, those that the last method gets right least often.
 
         Returns
         -------
         GroupAccuracyDisplay
             This display.
         """
-        names = next(iter(self.scores.values())).group
+        last = list(self.scores.values())[-1]
+        shown = np.arange(len(last.group))
+        if n_groups is not None and n_groups < len(shown):
+            shown = np.argsort(last.accuracy, kind="stable")[:n_groups]
+        names, counts = last.group[shown], last.count[shown]
         n_bars = len(names) * len(self.scores)
         self.figure_, self.ax_ = axes_for(ax, height=1.4 + 0.3 * n_bars)
         thickness = 0.8 / len(self.scores)
         self.bars_ = {}
         for k, (method, s) in enumerate(self.scores.items()):
             at = np.arange(len(names)) + (k - (len(self.scores) - 1) / 2) * thickness
-            error = np.abs([s.accuracy - s.low, s.high - s.accuracy])
+            accuracy, low, high = s.accuracy[shown], s.low[shown], s.high[shown]
+            error = np.abs([accuracy - low, high - accuracy])
             label = f"{method}: worst {s.worst:.1%}, average {s.average:.1%}"
-            bars = self.ax_.barh(at, s.accuracy, thickness, label=label)
+            bars = self.ax_.barh(at, accuracy, thickness, label=label)
             self.ax_.errorbar(
-                s.accuracy, at, xerr=error, fmt="none", ecolor="0.5", elinewidth=1.5, capsize=2
+                accuracy, at, xerr=error, fmt="none", ecolor="0.5", elinewidth=1.5, capsize=2
             )
-            worst = list(names).index(s.worst_group)
-            bars[worst].set_hatch("///")
-            bars[worst].set_edgecolor("0.3")
+            for worst in np.flatnonzero(names == s.worst_group):
+                bars[worst].set_hatch("///")
+                bars[worst].set_edgecolor("0.3")
             self.bars_[method] = bars
-        counts = next(iter(self.scores.values())).count
         labels = [f"{g}\n{n} rows" for g, n in zip(names, counts, strict=True)]
         self.ax_.set_yticks(np.arange(len(names)), labels)
-        self.ax_.invert_yaxis()  # the first group, and the first method, on top
+        self.ax_.set_ylim(len(names) - 0.4, -0.6)  # the first group, and the first method, on top
         self.ax_.set(xlim=(0, 1), xlabel="accuracy (hatched: the worst group)")
         percent(self.ax_, "x")
         self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)

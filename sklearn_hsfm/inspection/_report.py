@@ -22,7 +22,8 @@ from sklearn_hsfm.inspection._support_edits import SupportEditDisplay
 from sklearn_hsfm.inspection._trade_off import TradeOffDisplay
 from sklearn_hsfm.metrics import group_scores
 
-_PAIRS_PER_CLASS = 3
+_PAIRS_PER_CLASS, _MOST_PAIRS = 3, 12
+_MOST_GROUPS = 12  # in the figure; the table has all
 _PACKAGES = ("sklearn-hsfm", "scikit-learn", "numpy", "torch", "matplotlib")
 
 
@@ -166,9 +167,7 @@ def report(
             before=next(iter(scores.values())) if len(scores) > 1 else None,
             now=list(scores.values())[-1],
             table=_table(*scores.values()),
-            group_figure=inline_svg(
-                GroupAccuracyDisplay.from_predictions, y_test, predictions, groups
-            ),
+            group_figure=inline_svg(GroupAccuracyDisplay(scores).plot, n_groups=_MOST_GROUPS),
             trade_off=_trade_off(head, features, y_test, groups),
             history=_history(head),
             candidates=_candidates(head),
@@ -218,18 +217,19 @@ def _predictions(estimator, head, X, features, baseline):
 
 
 def _table(first, second=None):
+    """Return the rows of the table, the lowest accuracy first."""
     before, now = (None, first) if second is None else (first, second)
     return [
         {
-            "group": name,
-            "worst": name == now.worst_group,
+            "group": now.group[k],
+            "worst": now.group[k] == now.worst_group,
             "count": now.count[k],
             "accuracy": now.accuracy[k],
             "before": None if before is None else before.accuracy[k],
             "low": now.low[k],
             "high": now.high[k],
         }
-        for k, name in enumerate(now.group)
+        for k in np.argsort(now.accuracy, kind="stable")
     ]
 
 
@@ -297,7 +297,7 @@ def _edits(head, features, y, groups, kind, images):
         for k in np.flatnonzero(edits.y == label)[:_PAIRS_PER_CLASS]:
             nearest = edits.before[k, 0], edits.after[k, 0]
             pairs.append((label, *(data_uri(picture(images, row)) for row in nearest)))
-    return {"text": str(edits), "figure": figure, "pairs": pairs}
+    return {"text": str(edits), "figure": figure, "pairs": pairs[:_MOST_PAIRS]}
 
 
 def _settings(head):

@@ -5,6 +5,8 @@ import numpy as np
 from sklearn_hsfm.inspection._axes import axes_for
 from sklearn_hsfm.inspection._directions import directions, make_bank
 
+_MOST_CLASSES = 10  # that a legend can name, and colours tell apart
+
 
 class SupportEditDisplay:
     """Arrows from each support row to what it was edited into, in a plane one can read.
@@ -128,7 +130,9 @@ class SupportEditDisplay:
             This display.
         """
         self.figure_, self.ax_ = axes_for(ax, height=4.4)
-        self.ax_.scatter(*self.bank.T, s=5, color="0.5", zorder=3, lw=0, label="real rows")
+        self.ax_.scatter(
+            *self.bank.T, s=5, color="0.5", zorder=3, lw=0, label="real rows", rasterized=True
+        )
         self.arrows_ = {}
         for k, (c, (easy, hard)) in enumerate(self.towards.items()):
             color, rows = f"C{k % 10}", self.y == c
@@ -149,5 +153,6 @@ class SupportEditDisplay:
             xlabel="along the shortcut (right: easy for the initial head)",
             ylabel="along the label",
         )
-        self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+        if len(self.towards) <= _MOST_CLASSES:
+            self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
         return self
