@@ -136,9 +136,12 @@ def test_bad_input_is_refused(dominoes, fitted, change, message):
         report(fitted, **given)
 
 
-def test_without_jinja_the_error_says_what_to_install(monkeypatch, dominoes, fitted):
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ImportError, match=r'pip install "sklearn-hsfm\[report\]"'):
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
+def test_what_is_missing_is_said(monkeypatch, dominoes, fitted, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(
+        ImportError, match=rf'{missing} is not installed; pip install "sklearn-hsfm\[report\]"'
+    ):
         report(fitted, dominoes.X_test, dominoes.y_test)
 
 

@@ -18,12 +18,8 @@ _RC = {
 
 def inline_svg(draw, *args, **kwargs):
     """Return the figure that ``draw`` makes, as SVG in the colour of its surroundings."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            'A report draws with matplotlib; pip install "sklearn-hsfm[report]" brings it.'
-        ) from error
+    import matplotlib.pyplot as plt
+
     salt = draw.__qualname__  # ids stay apart on one page, and the same in every run
     file = io.StringIO()
     with plt.rc_context({**_RC, "svg.hashsalt": salt}):

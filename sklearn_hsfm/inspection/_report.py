@@ -3,6 +3,7 @@
 import html
 import inspect
 import platform
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -181,11 +182,11 @@ def report(
 
 def _template():
     try:
-        import jinja2
+        jinja2, _ = (import_module(name) for name in ("jinja2", "matplotlib"))
     except ImportError as error:
         raise ImportError(
-            'A report takes jinja2, which is not installed; pip install "sklearn-hsfm[report]" '
-            "brings it."
+            f"A report takes jinja2 and matplotlib, and {error.name} is not installed; "
+            'pip install "sklearn-hsfm[report]" brings both.'
         ) from error
     environment = jinja2.Environment(
         autoescape=True,
