@@ -30,6 +30,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "within_subsection_order": "FileNameSortKey",
     "show_memory": False,
+    "write_computation_times": False,  # its page would load a script from the network
 }
 
 html_title = project

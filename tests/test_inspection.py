@@ -291,8 +291,11 @@ def test_other_bad_input_is_refused(data, fitted):
         HardSetDisplay.from_estimator(fitted, data.X_val[:3], data.y_val[:3])
     with pytest.raises(ValueError, match="There are 2 images for 120 rows"):
         HardSetDisplay.from_estimator(fitted, data.X_val, data.y_val, images=np.zeros((2, 4, 4)))
+    proba = fitted.predict_proba(data.X_val)
     with pytest.raises(ValueError, match="pass images, or features"):
-        HardSetDisplay.from_predictions(data.y_val, fitted.predict_proba(data.X_val))
+        HardSetDisplay.from_predictions(data.y_val, proba)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        HardSetDisplay.from_predictions(data.y_val, proba, features=data.X_val, times=[1])
     with pytest.raises(ValueError, match="one column a class"):
         HardSetDisplay.from_predictions(data.y_val, np.ones((120, 3)), features=data.X_val)
     with pytest.raises(ValueError, match=r"has shape \(3,\); 120 labels of 2 classes"):

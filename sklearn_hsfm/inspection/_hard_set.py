@@ -165,7 +165,7 @@ class HardSetDisplay:
             If lengths differ, or there are neither images nor features.
         """
         y_true, y_proba = column_or_1d(y_true), np.asarray(y_proba, dtype=float)
-        check_consistent_length(y_true, y_proba)
+        check_consistent_length(y_true, y_proba, times)
         classes = np.unique(y_true) if classes is None else np.asarray(classes)
         if y_proba.ndim != 2 or y_proba.shape[1] != len(classes):
             raise ValueError(
@@ -211,7 +211,8 @@ class HardSetDisplay:
         ):
             line = f"label {label}, predicted {said}; loss {loss:.2f}"
             if self.times is not None:
-                line += f"; mined in {self.times[k]}/{self.n_epochs} epochs"
+                of = "" if self.n_epochs is None else f"/{self.n_epochs}"
+                line += f"; mined in {self.times[k]}{of} epochs"
             lines.append(line)
         return lines
 

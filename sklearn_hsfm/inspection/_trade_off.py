@@ -159,13 +159,13 @@ class TradeOffDisplay:
         classes = np.unique(y_true if classes is None else classes)
         first, second = (_one_column_a_class(z, len(y_true), classes) for z in (first, second))
         alphas = np.linspace(0, 1, 21) if alphas is None else np.asarray(alphas, dtype=float)
-        marked = alphas if alpha is None else np.append(alphas, alpha)
+        alphas = np.unique(alphas if alpha is None else np.append(alphas, alpha))
         scores = [
             group_scores(y_true, classes[((1 - a) * first + a * second).argmax(axis=1)], groups)
-            for a in np.sort(np.unique(marked))
+            for a in alphas
         ]
         average, worst = np.array([(s.average, s.worst) for s in scores]).T
-        return cls(np.unique(marked), average, worst, names=names, alpha=alpha).plot(ax=ax)
+        return cls(alphas, average, worst, names=names, alpha=alpha).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the path.
