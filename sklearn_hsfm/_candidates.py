@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from sklearn_hsfm._cells import (
     class_cells,
@@ -18,6 +17,7 @@ from sklearn_hsfm._cells import (
     shortcut_slices,
     trial_thresholds,
 )
+from sklearn_hsfm._linear_head import log_probabilities
 
 MIN_CELL = 10  # rows below which the accuracy of a cell is noise
 MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
@@ -189,13 +189,6 @@ def scores_at(logits, y, cells, thresholds, rule):
     cells = cells[:, cells.any(axis=0)]
     accuracies = expected_accuracies(logits, y, cells, thresholds[:, None])
     return OF_CELLS[rule](accuracies[:, 0], axis=-1)
-
-
-def log_probabilities(logits):
-    """Return log-probabilities of shape (n_samples, n_classes) for logits (n_samples, R)."""
-    if logits.shape[-1] == 1:
-        logits = np.concatenate([-logits, logits], axis=-1) / 2
-    return log_softmax(logits, axis=-1)
 
 
 def results_by_setting(settings, epochs, logits, choice, y_val, held_out, judge):

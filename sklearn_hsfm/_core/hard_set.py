@@ -21,7 +21,7 @@ class HardSetMiner:
     y_val : tensor of shape (N,)
     mined : bool tensor of shape (B, N)
         The validation rows that a problem may mine.
-    Khard : int
+    Khard : sequence of int, of length B
         Rows per class; a class with fewer mined rows gives all of them.
     n_classes : int
     """
@@ -37,7 +37,8 @@ class HardSetMiner:
         # A padded slot, or a row that this problem must not mine, never wins.
         self.barred = ~((slot < counts[:, None]) & mined[:, self.rows])  # (B, C, n_rows)
         available = (~self.barred).sum(-1)  # (B, C)
-        taken = available.clamp(max=Khard)  # (B, C)
+        most = torch.as_tensor(Khard, device=y_val.device)[:, None]  # (B, 1)
+        taken = torch.minimum(available, most)  # (B, C)
         width = int(taken.max())
         filled = torch.arange(width, device=y_val.device) < taken[..., None]
         filled = filled.flatten(1)  # (B, m)

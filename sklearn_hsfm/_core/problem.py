@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Bytes that a batch may take. On a CPU larger ones leave its cache and are slower (measured).
+_CPU_BYTES, _GPU_BYTES = 2**24, 2**32
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -12,28 +15,40 @@ class Problem:
 
     H: Tensor  # (B, n, D) initial support, each row ending in 1
     y: Tensor  # (n,) class of each support row
-    W: Tensor  # (B, C, D) initial head, intercept last
+    W: Tensor  # (B, R, D) initial head, intercept last; R rows as `link` says
     X_val: Tensor  # (N, D) validation rows, each ending in 1
     y_val: Tensor  # (N,)
     mined: Tensor  # (B, N) bool, the rows that a problem may mine
 
-    @classmethod
-    def from_arrays(cls, support, y, head, X_val, y_val, mined, *, dtype, device):
-        """Return the problems of plain features, (B, n, d) and (N, d), from one head.
+    @property
+    def n_classes(self) -> int:
+        """How many classes the heads tell apart."""
+        return max(2, self.W.shape[1])
 
-        ``head`` is a pair (coef, intercept) of shapes (C, d) and (C,).
+    @classmethod
+    def from_arrays(cls, support, y, heads, X_val, y_val, mined, *, dtype, device):
+        """Return the problems of plain features, (B, n, d) and (N, d).
+
+        ``heads`` is a pair (coef, intercept) of shapes (B, R, d) and (B, R).
         """
         options = {"dtype": getattr(torch, dtype), "device": device}
         # torch.tensor copies, so read-only arrays are welcome.
-        coef, intercept = (torch.tensor(a, **options) for a in head)
+        coef, intercept = (torch.tensor(a, **options) for a in heads)
         return cls(
             H=augment(torch.tensor(support, **options)),
             y=torch.tensor(y, device=device),
-            W=augment(coef, intercept).repeat(len(support), 1, 1),
+            W=augment(coef, intercept),
             X_val=augment(torch.tensor(X_val, **options)),
             y_val=torch.tensor(y_val, device=device),
             mined=torch.tensor(mined, device=device),
         )
+
+
+def batch_size(n: int, m: int, d: int, *, dtype: str, device: torch.device) -> int:
+    """Return how many problems of n support and m hard rows to solve at once."""
+    # the support, its gradient and the two moments of Adam; the hard rows
+    bytes_each = (4 * n + m) * d * getattr(torch, dtype).itemsize
+    return max(1, (_CPU_BYTES if device.type == "cpu" else _GPU_BYTES) // bytes_each)
 
 
 def augment(X: Tensor, last: Tensor | float = 1.0) -> Tensor:

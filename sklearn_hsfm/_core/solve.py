@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
-from torch.optim.adam import adam
 
 from sklearn_hsfm._core.hard_set import HardSetMiner
+from sklearn_hsfm._core.link import link_of
 from sklearn_hsfm._core.metagradient import choose_metagradient, head_logits
 from sklearn_hsfm._core.problem import Problem
 
@@ -28,9 +27,9 @@ class Epoch(NamedTuple):
     """Where B problems stand after an epoch; the tensors are overwritten by the next one."""
 
     number: int  # 0: before the first
-    W: Tensor  # (B, C, D)
+    W: Tensor  # (B, R, D)
     H: Tensor  # (B, n, D)
-    logits: Tensor  # (B, N, C) of the validation rows
+    logits: Tensor  # (B, N, R) of the validation rows
     inner_loss: Tensor  # (B,) after the head's steps
     outer_loss: Tensor  # (B,) at the last edit, before it acts; NaN before the first epoch
     hard: Tensor  # (B, m) rows of X_val; none before the first epoch
@@ -39,7 +38,7 @@ class Epoch(NamedTuple):
 class Solution(NamedTuple):
     """What `solve` found, at the epoch that scored best, and how it got there."""
 
-    W: Tensor  # (B, C, D)
+    W: Tensor  # (B, R, D)
     H: Tensor  # (B, n, D)
     best_epoch: list[int]  # 0: no epoch ended with finite numbers
     n_epochs: int  # epochs that ran to their end
@@ -52,43 +51,51 @@ class Solution(NamedTuple):
 def iterate(
     problem: Problem,
     *,
-    T: int,
+    T: Sequence[int],
     KH: int,
-    Khard: int,
+    Khard: Sequence[int],
     epochs: int,
     inner_lr: Sequence[float],
     outer_lr: Sequence[float],
     clip_norm: float | None,
 ) -> Iterator[Epoch]:
-    """Run Algorithm 1 on every problem; yield the start, then every epoch that stays finite."""
-    H, W, y = problem.H.clone(), problem.W.clone(), problem.y
-    B, n, D = H.shape
-    C = W.shape[1]
-    Y = one_hot(y, C).to(H.dtype)  # (n, C)
-    Y_val = one_hot(problem.y_val, C).to(H.dtype)  # (N, C)
-    alpha = H.new_tensor(inner_lr).reshape(B, 1, 1)
-    mine = HardSetMiner(problem.y_val, problem.mined, Khard=Khard, n_classes=C)
-    metagradient = choose_metagradient(n, C, D, T)
-    edit = _adam(H, outer_lr)
-    fit = _adam(W, inner_lr)
+    """Run Algorithm 1 on every problem; yield the start, then every epoch that stays finite.
 
-    logits = head_logits(W, problem.X_val)  # (B, N, C)
-    inner_loss = _cross_entropy(head_logits(W, H), Y).mean(-1)
+    Sequences have one value a problem. Steps and rows are padded to the largest T and Khard.
+    """
+    W, X_val = problem.W.clone(), problem.X_val
+    B, n, D = problem.H.shape
+    link = link_of(problem.n_classes)
+    Y, Y_val = (link.targets(y).to(W.dtype) for y in (problem.y, problem.y_val))  # (rows, R)
+    mine = HardSetMiner(problem.y_val, problem.mined, Khard=Khard, n_classes=problem.n_classes)
+    live = None
+    if min(T) < max(T):
+        live = torch.arange(max(T), device=W.device)[:, None] < torch.tensor(T, device=W.device)
+        live = live[..., None, None].to(W.dtype)  # (T, B, 1, 1)
+    alpha = W.new_tensor(inner_lr).reshape(B, 1, 1)
+    form = choose_metagradient(n, W.shape[1], D, max(T))
+    metagradient = form(problem.H, Y, alpha=alpha, T=max(T), link=link, live=live)
+    H = metagradient.H
+    edit = _Adam(H, outer_lr)
+    fit = _Adam(W, [link.speed * rate for rate in inner_lr])
+
+    logits = head_logits(W, X_val)  # (B, N, R)
+    inner_loss = link.losses(head_logits(W, H), Y).mean(-1)  # (B,)
     no_loss, no_rows = torch.full_like(inner_loss, torch.nan), problem.y_val.new_empty(B, 0)
     yield Epoch(0, W, H, logits, inner_loss, no_loss, no_rows)
     for number in range(1, epochs + 1):
-        with torch.no_grad(), flush_denormals():
-            hard = mine(_cross_entropy(logits, Y_val))
-            Q, Yq = problem.X_val[hard.index], Y_val[hard.index]  # (B, m, D), (B, m, C)
-            weight = hard.weight.to(H.dtype)[..., None]  # (B, m, 1)
+        with torch.inference_mode(), flush_denormals():
+            hard = mine(link.losses(logits, Y_val))
+            Q, Yq = X_val[hard.index], Y_val[hard.index]  # (B, m, D), (B, m, R)
+            weight = hard.weight.to(W.dtype)[..., None]  # (B, m, 1)
             for _ in range(KH):
-                loss, gradient = metagradient(H, Y, W, Q, Yq, weight, alpha=alpha, T=T)
+                loss, gradient = metagradient(W, Q, Yq, weight)
                 edit(_clip(gradient, clip_norm))
-            for _ in range(T):
-                error = (torch.softmax(head_logits(W, H), dim=-1) - Y).div_(n)  # (B, n, C)
-                fit(error.mT @ H)
-            logits = head_logits(W, problem.X_val)
-            inner_loss = _cross_entropy(head_logits(W, H), Y).mean(-1)
+            for t in range(max(T)):
+                error = (link.probability(head_logits(W, H)) - Y).div_(n)  # (B, n, R)
+                fit(error.mT @ H, [t < last for last in T])
+            logits = head_logits(W, X_val)
+            inner_loss = link.losses(head_logits(W, H), Y).mean(-1)
         if not torch.isfinite(logits).all():
             return
         yield Epoch(number, W, H, logits, inner_loss, loss, hard.index)
@@ -99,7 +106,7 @@ def solve(
 ) -> Solution:
     """Run `iterate` and keep the epoch of each problem that scores best.
 
-    ``score(epoch, logits)`` gets the validation logits as an array, (B, N, C), and returns one
+    ``score(epoch, logits)`` gets the validation logits as an array, (B, N, R), and returns one
     number per problem, greater is better; of equal scores the last epoch wins, as published.
     The initial head, epoch 0, is scored for the record and is no candidate.
     """
@@ -128,7 +135,7 @@ def solve(
 
 
 def every_head(problem: Problem, *, every: int, **settings) -> Tensor:
-    """Run `iterate` and return the heads of every so many epochs, (n_kept, B, C, D).
+    """Run `iterate` and return the heads of every so many epochs, (n_kept, B, R, D).
 
     The first is the initial head. A problem that overflows ends the run of all; the last
     finite heads then stand for the epochs that are missing.
@@ -152,28 +159,32 @@ def flush_denormals():
         torch.set_flush_denormal(before)
 
 
-def _adam(parameter: Tensor, rates: Sequence[float]) -> Callable[[Tensor], None]:
-    """Return a function that applies one Adam step to ``parameter``, (B, ...), in place.
+class _Adam:
+    """Torch's fused Adam on ``parameter``, (B, ...), in place, with a rate for each problem.
 
-    It keeps torch's Adam state without the optimizer object, whose bookkeeping costs more
-    than the arithmetic of one step.
+    It is the kernel without the optimizer object, whose bookkeeping costs more than the
+    arithmetic of one step.
     """
-    first, second = torch.zeros_like(parameter), torch.zeros_like(parameter)
-    one_rate = len(set(rates)) == 1
 
-    def split(tensor):
-        return [tensor] if one_rate else list(tensor.unbind(0))
+    def __init__(self, parameter: Tensor, rates: Sequence[float]):
+        moments = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        self.state = [tensor.unbind(0) for tensor in (parameter, *moments)]
+        self.steps = [torch.zeros((), device=parameter.device) for _ in rates]
+        self.lots = [(r, [i for i, of in enumerate(rates) if of == r]) for r in sorted(set(rates))]
 
-    lots = [
-        ([p], [m], [v], [torch.zeros((), device=p.device)], rate)
-        for p, m, v, rate in zip(*map(split, (parameter, first, second)), rates, strict=False)
-    ]
-
-    def step(gradient):
-        for (p, m, v, steps, rate), g in zip(lots, split(gradient), strict=True):
-            adam(p, [g], m, v, [], steps, fused=True, lr=rate, **ADAM)
-
-    return step
+    def __call__(self, gradient: Tensor, active: Sequence[bool] | None = None):
+        """Take a step, or let the ``active`` problems take one."""
+        gradients = gradient.unbind(0)
+        parameter, *moments = self.state
+        for rate, members in self.lots:
+            if active is not None:
+                members = [i for i in members if active[i]]
+            if members:
+                tensors = parameter, gradients, *moments
+                lot = ([tensor[i] for i in members] for tensor in tensors)
+                steps = [self.steps[i] for i in members]
+                torch._foreach_add_(steps, 1)
+                torch._fused_adam_(*lot, [], steps, lr=rate, **ADAM)
 
 
 def _clip(gradient: Tensor, norm: float | None) -> Tensor:
@@ -182,8 +193,3 @@ def _clip(gradient: Tensor, norm: float | None) -> Tensor:
         return gradient
     length = torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)
     return gradient.mul_((norm / (length + 1e-6)).clamp_(max=1))
-
-
-def _cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
-    """Return the loss of each row, (B, rows), for one-hot ``Y`` of shape (rows, C)."""
-    return torch.logsumexp(logits, dim=-1) - (logits * Y).sum(-1)
