@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -17,6 +17,7 @@ from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.problem import Problem, batch_size
+from sklearn_hsfm._core.rows import rows_of
 from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
@@ -30,6 +31,7 @@ from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, s
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [0.1]}
 _REQUIRED, _OPTIONAL = {"C", "inner_lr", "outer_lr"}, {"T", "Khard"}
+_ROWS_AT_ONCE = 2**15  # validation rows that are standardised at a time
 _EVERY = 2  # epochs between two candidates of a setting
 
 
@@ -347,7 +349,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """Return the heads on standardised rows, (settings, epochs, splits, R, d + 1)."""
         shared = {
             "y": split.y[supports[0]],
-            "X_val": scaler.transform(split.X_val),
+            "rows": rows_of(split.X_val, scaler.transform, dtype=self.dtype, device=device),
             "y_val": split.y_val,
             "dtype": self.dtype,
             "device": device,
@@ -382,10 +384,14 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
         first = heads[np.argmin(penalties), 0, 0]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        Z_val = scaler.transform(split.X_val)
-        logits = _candidates.out_of_fold(pool, Z_val, held_out)
+        parts = []
+        for part in gen_batches(len(split.y_val), _ROWS_AT_ONCE):
+            Z = scaler.transform(split.X_val[part])
+            logits = _candidates.out_of_fold(pool, Z, held_out[:, part])
+            parts.append((logits, Z @ first[:, :-1].T + first[:, -1]))
+        logits, reference = zip(*parts, strict=True)
         unedited = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
-        return logits, Z_val @ first[:, :-1].T + first[:, -1], unedited
+        return np.concatenate(logits, axis=1), np.concatenate(reference), unedited
 
     def _average(self, settings, heads, final, split, held_out, scaler, judge):
         """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""

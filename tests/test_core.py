@@ -1,9 +1,11 @@
 """The core against automatic differentiation, finite differences and hand counts."""
 
+import numpy as np
 import pytest
 import torch
 from oracle import autograd_hsfm
 
+from sklearn_hsfm._core import rows as rows_module
 from sklearn_hsfm._core import solve as solve_module
 from sklearn_hsfm._core.hard_set import HardSetMiner
 from sklearn_hsfm._core.link import link_of
@@ -11,9 +13,9 @@ from sklearn_hsfm._core.metagradient import (
     GramMetagradient,
     PrimalMetagradient,
     choose_metagradient,
-    head_logits,
 )
-from sklearn_hsfm._core.problem import Problem, augment
+from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment, head_logits, rows_of
 from sklearn_hsfm._core.solve import every_head, flush_denormals, solve
 
 FORMS = [GramMetagradient, PrimalMetagradient]
@@ -29,7 +31,7 @@ def random_problem(C, per_class=6, d=20, N=60, B=1, dtype=torch.float64, seed=0)
     return H, torch.arange(C).repeat_interleave(per_class), W, b, X_val, y_val
 
 
-def rows(W):
+def head(W):
     """Two classes have one row, the difference."""
     return W[:, 1:] - W[:, :1] if W.shape[1] == 2 else W
 
@@ -37,7 +39,7 @@ def rows(W):
 def as_problem(H, y, W, b, X_val, y_val, mined=None):
     if mined is None:
         mined = torch.ones(len(H), len(y_val), dtype=torch.bool)
-    return Problem(augment(H), y, rows(augment(W, b)), augment(X_val), y_val, mined)
+    return Problem(augment(H), y, head(augment(W, b)), ResidentRows(augment(X_val)), y_val, mined)
 
 
 def never(epoch, logits):
@@ -68,7 +70,7 @@ def test_metagradient_passes_gradcheck(form, C, steps):
     H, y, W, b, X_val, y_val = random_problem(C, per_class=2, d=4, N=7, B=B)
     Y, Yq = link.targets(y).double(), link.targets(y_val).double().expand(B, -1, -1)
     weight = torch.rand(B, 7, 1, dtype=torch.float64)
-    args = Y, rows(augment(W, b)), augment(X_val).expand(B, -1, -1), Yq, weight
+    args = Y, head(augment(W, b)), augment(X_val).expand(B, -1, -1), Yq, weight
     live = (torch.arange(T)[:, None] < torch.tensor(steps))[..., None, None].double()
     options = {"T": T, "link": link, "live": live if B > 1 else None}
     assert torch.autograd.gradcheck(MetaGradient.apply, (H.requires_grad_(), form, args, options))
@@ -97,7 +99,7 @@ def test_solve_equals_autograd_epoch_by_epoch(form, C, clip_norm, monkeypatch):
             as_problem(H, y, W, b, X_val, y_val), **settings, **listed, epochs=epoch, score=never
         )
         assert found.best_epoch == [epoch]  # of equal scores the last wins
-        expected = rows(torch.column_stack([W_ref, b_ref])[None])
+        expected = head(torch.column_stack([W_ref, b_ref])[None])
         torch.testing.assert_close(found.W[:, :, [*range(20), -1]], expected, rtol=0, atol=1e-9)
         torch.testing.assert_close(found.H[0, :, :20], H_ref, rtol=0, atol=1e-9)
 
@@ -176,12 +178,12 @@ def test_every_head_of_a_run_that_overflows_repeats_the_last_finite():
 
 def test_solve_leaves_its_problem_alone():
     problem = as_problem(*random_problem(2))
-    before = [t.clone() for t in (problem.H, problem.W, problem.X_val)]
+    before = [t.clone() for t in (problem.H, problem.W, problem.rows.X)]
     solve(
         problem, T=[2], KH=2, Khard=[5], epochs=2, inner_lr=[0.1], outer_lr=[0.1],
         clip_norm=10.0, score=never,
     )  # fmt: skip
-    for old, new in zip(before, (problem.H, problem.W, problem.X_val), strict=True):
+    for old, new in zip(before, (problem.H, problem.W, problem.rows.X), strict=True):
         assert torch.equal(old, new)
 
 
@@ -228,6 +230,21 @@ def test_augmented_rows_are_aligned_and_end_in_the_last_column():
     torch.testing.assert_close(head_logits(augment(W, b), wide), X @ W.T + b)
 
 
+def test_streamed_rows_are_those_in_memory(monkeypatch):
+    monkeypatch.setattr(rows_module, "_CHUNK_BYTES", 7 * 8 * 5)  # chunks of 5 rows
+    X = np.random.RandomState(0).normal(size=(23, 7))
+    X.setflags(write=False)
+    options = {"dtype": "float64", "device": torch.device("cpu")}
+    resident = rows_of(X, lambda a: 2 * a, **options)
+    monkeypatch.setattr(rows_module, "_RESIDENT_BYTES", X.nbytes - 1)
+    streamed = rows_of(X, lambda a: 2 * a, **options)
+    assert (type(resident), type(streamed)) == (ResidentRows, StreamedRows)
+    W = torch.randn(3, 2, 16, dtype=torch.float64)
+    torch.testing.assert_close(streamed.logits(W), resident.logits(W), rtol=0, atol=1e-12)
+    index = torch.tensor([[3, 22, 3], [0, 7, 1]])
+    assert torch.equal(streamed.take(index), resident.take(index))
+
+
 def test_denormals_are_flushed_inside_and_kept_after():
     tiny = torch.tensor([1e-310], dtype=torch.float64)
     with flush_denormals():
@@ -239,7 +256,8 @@ def test_denormals_are_flushed_inside_and_kept_after():
 def test_gpu_agrees_with_cpu():
     H, y, W, b, X_val, y_val = random_problem(3, per_class=16, d=64, N=500)
     cpu = as_problem(H, y, W, b, X_val, y_val)
-    gpu = Problem(**{k: v.cuda() for k, v in vars(cpu).items()})
+    tensors = {k: v.cuda() for k, v in vars(cpu).items() if k != "rows"}
+    gpu = Problem(rows=ResidentRows(cpu.rows.X.cuda()), **tensors)
     settings = {"T": [8], "KH": 5, "Khard": [20], "clip_norm": 10.0, "epochs": 5, "score": never}
     found = [solve(p, **settings, inner_lr=[0.05], outer_lr=[0.1]) for p in (cpu, gpu)]
     torch.testing.assert_close(found[1].W.cpu(), found[0].W, rtol=0, atol=1e-9)

@@ -18,13 +18,7 @@ support is allocated once.
 import torch
 from torch import Tensor
 
-
-def head_logits(W: Tensor, X: Tensor) -> Tensor:
-    """Return the logits of rows ``X``, (B, rows, D) or (rows, D), as (B, rows, R).
-
-    With few classes the product is 2 to 4 times faster this way round on CPUs.
-    """
-    return (W @ X.mT).mT.contiguous()
+from sklearn_hsfm._core.rows import head_logits
 
 
 def outer_loss(W, Q, Yq, weight, *, link) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from sklearn_hsfm._core.hard_set import HardSetMiner
 from sklearn_hsfm._core.link import link_of
-from sklearn_hsfm._core.metagradient import choose_metagradient, head_logits
+from sklearn_hsfm._core.metagradient import choose_metagradient
 from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.rows import head_logits
 
 # The published procedure leaves Adam as torch ships it.
 ADAM = {
@@ -63,7 +64,7 @@ def iterate(
 
     Sequences have one value a problem. Steps and rows are padded to the largest T and Khard.
     """
-    W, X_val = problem.W.clone(), problem.X_val
+    W, rows = problem.W.clone(), problem.rows
     B, n, D = problem.H.shape
     link = link_of(problem.n_classes)
     Y, Y_val = (link.targets(y).to(W.dtype) for y in (problem.y, problem.y_val))  # (rows, R)
@@ -79,14 +80,14 @@ def iterate(
     edit = _Adam(H, outer_lr)
     fit = _Adam(W, [link.speed * rate for rate in inner_lr])
 
-    logits = head_logits(W, X_val)  # (B, N, R)
+    logits = rows.logits(W)  # (B, N, R)
     inner_loss = link.losses(head_logits(W, H), Y).mean(-1)  # (B,)
     no_loss, no_rows = torch.full_like(inner_loss, torch.nan), problem.y_val.new_empty(B, 0)
     yield Epoch(0, W, H, logits, inner_loss, no_loss, no_rows)
     for number in range(1, epochs + 1):
         with torch.inference_mode(), flush_denormals():
             hard = mine(link.losses(logits, Y_val))
-            Q, Yq = X_val[hard.index], Y_val[hard.index]  # (B, m, D), (B, m, R)
+            Q, Yq = rows.take(hard.index), Y_val[hard.index]  # (B, m, D), (B, m, R)
             weight = hard.weight.to(W.dtype)[..., None]  # (B, m, 1)
             for _ in range(KH):
                 loss, gradient = metagradient(W, Q, Yq, weight)
@@ -94,7 +95,7 @@ def iterate(
             for t in range(max(T)):
                 error = (link.probability(head_logits(W, H)) - Y).div_(n)  # (B, n, R)
                 fit(error.mT @ H, [t < last for last in T])
-            logits = head_logits(W, X_val)
+            logits = rows.logits(W)
             inner_loss = link.losses(head_logits(W, H), Y).mean(-1)
         if not torch.isfinite(logits).all():
             return
