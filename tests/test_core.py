@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from oracle import autograd_hsfm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_hsfm._core import rows as rows_module
 from sklearn_hsfm._core import solve as solve_module
@@ -16,7 +17,7 @@ from sklearn_hsfm._core.metagradient import (
 )
 from sklearn_hsfm._core.problem import Problem
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment, head_logits, rows_of
-from sklearn_hsfm._core.solve import every_head, flush_denormals, solve
+from sklearn_hsfm._core.solve import Run, every_head, flush_denormals, solve
 
 FORMS = [GramMetagradient, PrimalMetagradient]
 
@@ -111,6 +112,9 @@ MIXED = {
 }  # fmt: skip
 
 
+MIXED_TWO = {name: values[:2] for name, values in MIXED.items()}
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("C", [2, 3])
 @pytest.mark.parametrize("settings", [SAME, {**SAME, "T": MIXED["T"]}, MIXED])
@@ -166,14 +170,47 @@ def test_every_head_is_that_of_its_epoch():
         assert torch.equal(heads[i], alone.W)
 
 
-def test_every_head_of_a_run_that_overflows_repeats_the_last_finite():
-    problem = as_problem(*random_problem(2, dtype=torch.float32))
-    heads = every_head(
-        problem, every=2, epochs=6, T=[2], KH=2, Khard=[5], inner_lr=[1e38], outer_lr=[1e38],
-        clip_norm=None,
-    )  # fmt: skip
-    assert len(heads) == 4
-    assert torch.isfinite(heads).all()
+def test_a_problem_that_overflows_keeps_its_last_finite_head_and_disturbs_no_other():
+    args = random_problem(2, B=2, dtype=torch.float32)
+    settings = {"T": [2] * 2, "KH": 2, "Khard": [5] * 2, "clip_norm": None}
+    calm = {"inner_lr": [0.1] * 2, "outer_lr": [0.1] * 2}
+    wild = {"inner_lr": [1e38, 0.1], "outer_lr": [1e38, 0.1]}
+    both_calm, one_wild = (
+        every_head(as_problem(*args), every=2, epochs=6, **settings, **rates)
+        for rates in (calm, wild)
+    )
+    assert len(one_wild) == 4
+    assert torch.isfinite(one_wild).all()
+    torch.testing.assert_close(one_wild[:, 1], both_calm[:, 1], rtol=0, atol=1e-5)
+    found = solve(as_problem(*args), epochs=6, score=never, **settings, **wild)
+    assert found.diverged
+    assert found.best_epoch[1] == 6
+
+
+class GraphSafe(TorchDispatchMode):
+    """Refuse what a CUDA graph cannot hold: reading a number back, sizes that depend on data."""
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        name = op.overloadpacket.__name__
+        assert name not in {"_local_scalar_dense", "item", "nonzero", "_unique2", "masked_select"}
+        out = op(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and name in {"_to_copy", "lift_fresh"}:
+            assert out.dim() == 0, f"{name} brings rows from the host"
+        return out
+
+
+@pytest.mark.parametrize("C", [2, 3])
+@pytest.mark.parametrize("form", FORMS)
+def test_an_epoch_can_be_captured_as_a_graph(C, form, monkeypatch):
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    run = Run(as_problem(*random_problem(C, B=2)), **MIXED_TWO, KH=2, clip_norm=10.0)
+    names = ("W", "H", "logits", "inner_loss", "outer_loss", "hard")
+    places = [getattr(run, name).data_ptr() for name in names]
+    before = run.W.clone()
+    with torch.no_grad(), GraphSafe():
+        run.advance()
+    assert not torch.equal(run.W, before)
+    assert [getattr(run, name).data_ptr() for name in names] == places
 
 
 def test_solve_leaves_its_problem_alone():
@@ -190,33 +227,31 @@ def test_solve_leaves_its_problem_alone():
 def test_hard_set_takes_the_largest_losses_of_each_class():
     y_val = torch.tensor([0, 1, 0, 1, 0, 1, 1])
     losses = torch.tensor([[5.0, 1.0, 7.0, 4.0, 6.0, 3.0, 2.0]])
-    miner = HardSetMiner(y_val, torch.ones(1, 7, dtype=torch.bool), Khard=[2], n_classes=2)
-    hard = miner(losses)
-    assert hard.index.tolist() == [[2, 4, 3, 5]]
-    assert hard.weight.tolist() == [[0.25] * 4]
+    mine = HardSetMiner(y_val, torch.ones(1, 7, dtype=torch.bool), Khard=[2], n_classes=2)
+    assert mine(losses).tolist() == [[2, 4, 3, 5]]
+    assert mine.weight.tolist() == [[0.25] * 4]
 
 
 def test_hard_set_gives_ties_to_the_first_rows():
-    miner = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=[4], n_classes=1)
-    assert miner(torch.ones(1, 9)).index.tolist() == [[0, 1, 2, 3]]
+    mine = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=[4], n_classes=1)
+    assert mine(torch.ones(1, 9)).tolist() == [[0, 1, 2, 3]]
 
 
 def test_hard_set_of_a_class_smaller_than_khard_is_the_class():
     y_val = torch.tensor([1, 0, 0, 0])
-    miner = HardSetMiner(y_val, torch.ones(1, 4).bool(), Khard=[3], n_classes=2)
-    hard = miner(torch.tensor([[0.1, 0.2, 0.4, 0.3]]))
-    assert hard.index.tolist() == [[2, 3, 1, 0]]
-    assert hard.weight.sum() == 1
+    mine = HardSetMiner(y_val, torch.ones(1, 4).bool(), Khard=[3], n_classes=2)
+    assert mine(torch.tensor([[0.1, 0.2, 0.4, 0.3]])).tolist() == [[2, 3, 1, 0]]
+    assert mine.weight.sum() == 1
 
 
 def test_hard_set_never_takes_a_row_that_must_not_be_mined():
     y_val = torch.tensor([0, 0, 0, 1, 1, 1])
     mined = torch.tensor([[True, False, True, True, True, False], [True] * 6])
-    hard = HardSetMiner(y_val, mined, Khard=[3, 3], n_classes=2)(torch.arange(12.0).reshape(2, 6))
-    taken = hard.index[0][hard.weight[0] > 0]
-    assert sorted(taken.tolist()) == [0, 2, 3, 4]
-    assert hard.weight[0].max() == 0.25
-    assert sorted(hard.index[1].tolist()) == [0, 1, 2, 3, 4, 5]
+    mine = HardSetMiner(y_val, mined, Khard=[3, 3], n_classes=2)
+    index = mine(torch.arange(12.0).reshape(2, 6))
+    assert sorted(index[0][mine.weight[0] > 0].tolist()) == [0, 2, 3, 4]
+    assert mine.weight[0].max() == 0.25
+    assert sorted(index[1].tolist()) == [0, 1, 2, 3, 4, 5]
 
 
 def test_augmented_rows_are_aligned_and_end_in_the_last_column():
