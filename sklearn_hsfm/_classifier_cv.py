@@ -60,7 +60,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         more that start from ``init_head`` when it is given.
     cv : int, default=2
         Folds of the validation rows, stratified by class and group.
-    n_repeats : int, default=3
+    n_repeats : int, default=6
         Times that folds and supports are drawn.
     scoring : str, scorer or callable, default="auto"
         What a candidate is judged by on rows that it did not mine: "worst_group",
@@ -179,7 +179,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         param_grid="default",
         *,
         cv=2,
-        n_repeats=3,
+        n_repeats=6,
         scoring="auto",
         support_per_class="auto",
         T=15,
