@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from sklearn_hsfm._cells import (
     class_cells,
@@ -18,6 +17,7 @@ from sklearn_hsfm._cells import (
     shortcut_slices,
     trial_thresholds,
 )
+from sklearn_hsfm._linear_head import log_probabilities
 
 MIN_CELL = 10  # rows below which the accuracy of a cell is noise
 MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
@@ -123,7 +123,10 @@ def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
 
 
 def _choose_by_slices(logits, reference, y, n_classes, unedited):
-    """Find slices from the average, and the average from slices, in turn."""
+    """Find slices from the average, and the average from slices, in turn.
+
+    Slices choose the heads; the classes, which have twice the rows, place the threshold.
+    """
     by_class = class_cells(y, n_classes)
     choice = _within_errors(logits, y, by_class, np.min)
     for _ in range(N_ROUNDS):
@@ -133,7 +136,10 @@ def _choose_by_slices(logits, reference, y, n_classes, unedited):
         if unedited[choice.chosen].all():
             # Nothing was repaired, so nothing sets slices apart: the classes judge.
             return _within_errors(logits, y, by_class, np.min, allowed=unedited)
-    return choice
+    average = logits[choice.chosen].mean(axis=0)[None]
+    offset, _ = _best_threshold(average, y, by_class, np.min)
+    score = expected_accuracies(average, y, choice.cells, np.array([[offset]])).min()
+    return choice._replace(offset=offset, average_score=score)
 
 
 def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
@@ -158,10 +164,17 @@ def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
     order = np.argsort(np.where(allowed, -score, np.inf), kind="stable")[: allowed.sum()]
     n_near, n_half = (np.sum(score[order] >= score[order[0]] - e) for e in (error, error / 2))
     chosen = order[: max(n_half, min(n_near, MIN_CANDIDATES))]
-    average = logits[chosen].mean(axis=0)[None]
+    return Choice(
+        chosen, score, threshold, *_best_threshold(logits[chosen], y, cells, reduce), cells
+    )
+
+
+def _best_threshold(logits, y, cells, reduce):
+    """Return the threshold at which the average of candidates scores best, and that score."""
+    average = logits.mean(axis=0)[None]
     trials = trial_thresholds(average)
     values = reduce(expected_accuracies(average, y, cells, trials)[0], axis=-1)
-    return Choice(chosen, score, threshold, trials[0, values.argmax()], values.max(), cells)
+    return trials[0, values.argmax()], values.max()
 
 
 def _standard_error(accuracies, n, reduce):
@@ -189,13 +202,6 @@ def scores_at(logits, y, cells, thresholds, rule):
     cells = cells[:, cells.any(axis=0)]
     accuracies = expected_accuracies(logits, y, cells, thresholds[:, None])
     return OF_CELLS[rule](accuracies[:, 0], axis=-1)
-
-
-def log_probabilities(logits):
-    """Return log-probabilities of shape (n_samples, n_classes) for logits (n_samples, R)."""
-    if logits.shape[-1] == 1:
-        logits = np.concatenate([-logits, logits], axis=-1) / 2
-    return log_softmax(logits, axis=-1)
 
 
 def results_by_setting(settings, epochs, logits, choice, y_val, held_out, judge):

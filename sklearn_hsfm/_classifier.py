@@ -14,6 +14,7 @@ from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.rows import rows_of
 from sklearn_hsfm._core.solve import solve
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
@@ -289,8 +290,8 @@ or callable, default="auto"
         problem = Problem.from_arrays(
             scale(split.X[support])[None],
             split.y[support],
-            head,
-            scale(split.X_val),
+            [part[None] for part in one_row_for_two_classes(*head)],
+            rows_of(split.X_val, scale, dtype=self.dtype, device=device),
             split.y_val,
             mined[None],
             dtype=self.dtype,
@@ -298,9 +299,9 @@ or callable, default="auto"
         )
         return solve(
             problem,
-            T=self.T,
+            T=[self.T],
             KH=self.KH,
-            Khard=self.Khard,
+            Khard=[self.Khard],
             epochs=self.epochs,
             inner_lr=[self.inner_lr],
             outer_lr=[self.outer_lr],
@@ -321,11 +322,10 @@ or callable, default="auto"
         W, H = (t[0].cpu().numpy().astype(np.float64) for t in (solution.W, solution.H))
 
         def stored(coef, intercept):
-            pair = one_row_for_two_classes(*to_raw(coef, intercept, scaler))
-            return (a.astype(dtype) for a in pair)
+            return (a.astype(dtype) for a in to_raw(coef, intercept, scaler))
 
         self.coef_, self.intercept_ = stored(W[:, :d], W[:, -1])
-        self.init_coef_, self.init_intercept_ = stored(*head)
+        self.init_coef_, self.init_intercept_ = stored(*one_row_for_two_classes(*head))
         edited = H[:, :d] if scaler is None else H[:, :d] * scaler.scale_ + scaler.mean_
         self.support_ = edited.astype(dtype)
         self.support_init_ = split.X[support]

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -16,14 +16,22 @@ from sklearn_hsfm import _candidates, selection
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.problem import Problem, batch_size
+from sklearn_hsfm._core.rows import rows_of
 from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import LinearHeadMixin, initial_head, to_raw
+from sklearn_hsfm._linear_head import (
+    LinearHeadMixin,
+    initial_head,
+    one_row_for_two_classes,
+    to_raw,
+)
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [0.1]}
+_REQUIRED, _OPTIONAL = {"C", "inner_lr", "outer_lr"}, {"T", "Khard"}
+_ROWS_AT_ONCE = 2**15  # validation rows that are standardised at a time
 _EVERY = 2  # epochs between two candidates of a setting
 
 
@@ -47,11 +55,12 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     ----------
     param_grid : dict, list of dict or "default", default="default"
         Settings: "C" (of the `LogisticRegression` to start from, on standardised features;
-        None is ``init_head``), "inner_lr" and "outer_lr", as in `HSFMClassifier`. "default" is
-        3 x 2 x 1 settings, and two more that start from ``init_head`` when it is given.
+        None is ``init_head``), "inner_lr" and "outer_lr", as in `HSFMClassifier`, and "T" and
+        "Khard" where they are not to be those below. "default" is 3 x 2 x 1 settings, and two
+        more that start from ``init_head`` when it is given.
     cv : int, default=2
         Folds of the validation rows, stratified by class and group.
-    n_repeats : int, default=3
+    n_repeats : int, default=6
         Times that folds and supports are drawn.
     scoring : str, scorer or callable, default="auto"
         What a candidate is judged by on rows that it did not mine: "worst_group",
@@ -71,11 +80,11 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     device, dtype : default="auto", "float32"
         As in `HSFMClassifier`.
     n_jobs : int or None, default=None
-        Settings that are solved at once, with joblib.
+        Batches of fits that are solved at once, with joblib.
     random_state : int, RandomState instance or None, default=None
         Draws folds and supports, before any of them is solved: ``n_jobs`` changes nothing.
     verbose : int, default=0
-        Print a line for each setting that is done.
+        Print a line for each batch of fits that is done.
 
     Attributes
     ----------
@@ -170,7 +179,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         param_grid="default",
         *,
         cv=2,
-        n_repeats=3,
+        n_repeats=6,
         scoring="auto",
         support_per_class="auto",
         T=15,
@@ -251,7 +260,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         if len(split.y) < len(y):
             # Held-out rows have judged: now the heads start from all rows, and move as before.
             moved = np.subtract(self._starts(settings, X, y, scaler), starts)
-            final = heads + _rows(moved)[:, None, None].astype(heads.dtype)
+            final = heads + moved[:, None, None].astype(heads.dtype)
         self._average(settings, heads, final, split, held_out, scaler, judge)
         return self
 
@@ -283,16 +292,20 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
                 grid = [{**_DEFAULT_GRID, "C": [*_DEFAULT_GRID["C"], None]}]
         settings = list(ParameterGrid(grid))
         for setting in settings:
-            if setting.keys() != _DEFAULT_GRID.keys():
+            missing, unknown = _REQUIRED - setting.keys(), setting.keys() - _REQUIRED - _OPTIONAL
+            if missing or unknown:
                 raise ValueError(
                     f"param_grid has a setting of {sorted(setting)}; it must give "
-                    f"{sorted(_DEFAULT_GRID)}, each as a list of values."
+                    f"{sorted(_REQUIRED)}, and may give {sorted(_OPTIONAL)}, each as a list "
+                    "of values."
                 )
             if setting["C"] is None and self.init_head is None:
                 raise ValueError("param_grid has C=None, which stands for init_head; give one.")
             for name, value in setting.items():
                 if value is not None and not (np.isfinite(value) and value > 0):
                     raise ValueError(f"param_grid has {name}={value!r}; it must be positive.")
+                if name in _OPTIONAL and value != int(value):
+                    raise ValueError(f"param_grid has {name}={value!r}; it must be an int.")
         return settings
 
     def _judge(self, split):
@@ -319,7 +332,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     def _starts(self, settings, X, y, scaler):
         """Return the head that each setting starts from, on standardised rows.
 
-        The array is of shape (settings, n_classes, n_features + 1), intercepts last.
+        The array is of shape (settings, R, n_features + 1), intercepts last; two classes have
+        R = 1 row.
         """
         Z, heads = scaler.transform(X), {}
         for C in {s["C"] for s in settings}:
@@ -328,42 +342,56 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             else:
                 erm = LogisticRegression(C=C, max_iter=1000)
                 head = initial_head(erm, Z, y, self.classes_, None)
-            heads[C] = np.column_stack(head)
+            heads[C] = np.column_stack(one_row_for_two_classes(*head))
         return np.stack([heads[s["C"]] for s in settings])
 
     def _solve(self, settings, starts, split, supports, held_out, scaler, device):
         """Return the heads on standardised rows, (settings, epochs, splits, R, d + 1)."""
-        common = {
-            "support": np.stack([scaler.transform(split.X[rows]) for rows in supports]),
+        shared = {
             "y": split.y[supports[0]],
-            "X_val": scaler.transform(split.X_val),
+            "rows": rows_of(split.X_val, scaler.transform, dtype=self.dtype, device=device),
             "y_val": split.y_val,
-            # A split that holds out every row, for want of rows, mines them as well.
-            "mined": np.where(held_out.all(axis=1, keepdims=True), True, ~held_out),
             "dtype": self.dtype,
             "device": device,
         }
-        steps = {"T": self.T, "KH": self.KH, "Khard": self.Khard, "epochs": self.epochs}
+        steps = {"KH": self.KH, "epochs": self.epochs}
+        supports = np.stack([scaler.transform(split.X[rows]) for rows in supports])
+        # A split that holds out every row, for want of rows, mines them as well.
+        mined = np.where(held_out.all(axis=1, keepdims=True), True, ~held_out)
+        problems = [
+            ({"T": self.T, "Khard": self.Khard, **setting}, start, k)
+            for setting, start in zip(settings, starts, strict=True)
+            for k in range(len(supports))
+        ]
+        n_hard = max(p["Khard"] for p, _, _ in problems) * len(self.classes_)
+        size = batch_size(
+            supports.shape[1], n_hard, split.X.shape[1], dtype=self.dtype, device=device
+        )
         jobs = (
-            delayed(_heads_of_setting)(start, setting, common, steps)
-            for start, setting in zip(starts, settings, strict=True)
+            delayed(_heads_of_batch)(problems[i : i + size], supports, mined, shared, steps)
+            for i in range(0, len(problems), size)
         )
         done = []
         for heads in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
-            done.append(heads)
+            done.extend(heads)
             if self.verbose:
-                print(f"[HSFMClassifierCV] {len(done)}/{len(settings)} settings", flush=True)
-        return np.stack(done)
+                print(f"[HSFMClassifierCV] {len(done)}/{len(problems)} fits", flush=True)
+        heads = np.stack(done)  # (settings * splits, epochs, R, d + 1)
+        return heads.reshape(len(settings), -1, *heads.shape[1:]).swapaxes(1, 2)
 
     def _out_of_fold(self, settings, heads, split, held_out, scaler):
         """Return the candidates' logits on rows they did not mine, ERM's, and who is unedited."""
         penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
         first = heads[np.argmin(penalties), 0, 0]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        Z_val = scaler.transform(split.X_val)
-        logits = _candidates.out_of_fold(pool, Z_val, held_out)
+        parts = []
+        for part in gen_batches(len(split.y_val), _ROWS_AT_ONCE):
+            Z = scaler.transform(split.X_val[part])
+            logits = _candidates.out_of_fold(pool, Z, held_out[:, part])
+            parts.append((logits, Z @ first[:, :-1].T + first[:, -1]))
+        logits, reference = zip(*parts, strict=True)
         unedited = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
-        return logits, Z_val @ first[:, :-1].T + first[:, -1], unedited
+        return np.concatenate(logits, axis=1), np.concatenate(reference), unedited
 
     def _average(self, settings, heads, final, split, held_out, scaler, judge):
         """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""
@@ -402,22 +430,22 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         )
 
 
-def _heads_of_setting(start, setting, common, steps):
-    """Return the heads of one setting on every split, (epochs, splits, R, d + 1)."""
-    problem = Problem.from_arrays(head=(start[:, :-1], start[:, -1]), **common)
-    B, d = len(common["support"]), common["X_val"].shape[1]
+def _heads_of_batch(problems, supports, mined, shared, steps):
+    """Return the heads of some problems, (B, epochs, R, d + 1)."""
+    settings, starts, split = zip(*problems, strict=True)
+    starts, d = np.stack(starts), supports.shape[-1]
+    problem = Problem.from_arrays(
+        support=supports[list(split)],
+        heads=(starts[..., :-1], starts[..., -1]),
+        mined=mined[list(split)],
+        **shared,
+    )
     W = every_head(
         problem,
         every=_EVERY,
-        inner_lr=[setting["inner_lr"]] * B,
-        outer_lr=[setting["outer_lr"]] * B,
+        **{name: [s[name] for s in settings] for name in ("T", "Khard", "inner_lr", "outer_lr")},
         clip_norm=None,  # a rate of Adam bounds the edits already
         **steps,
     )
-    W = W.cpu().numpy()
-    return _rows(np.concatenate([W[..., :d], W[..., -1:]], axis=-1))
-
-
-def _rows(heads):
-    """Return heads, (..., n_classes, d + 1), with the one row that two classes need."""
-    return heads[..., 1:, :] - heads[..., :1, :] if heads.shape[-2] == 2 else heads
+    W = W.cpu().numpy().swapaxes(0, 1)  # (B, epochs, R, D)
+    return np.concatenate([W[..., :d], W[..., -1:]], axis=-1)

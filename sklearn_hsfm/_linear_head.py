@@ -1,7 +1,7 @@
 """Linear heads as arrays: predicting with one, and taking one from elsewhere."""
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_softmax
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import softmax
@@ -69,6 +69,13 @@ class LinearHeadMixin:
         logits = self.decision_function(X)
         index = logits.argmax(1) if logits.ndim == 2 else (logits > 0).astype(np.intp)
         return self.classes_[index]
+
+
+def log_probabilities(logits):
+    """Return log-probabilities of shape (n_samples, n_classes) for logits (n_samples, R)."""
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([-logits, logits], axis=-1) / 2
+    return log_softmax(logits, axis=-1)
 
 
 def one_row_per_class(coef, intercept):

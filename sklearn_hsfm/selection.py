@@ -6,9 +6,9 @@ n_classes), and ``groups``, ids or boolean membership, or None where none were g
 """
 
 import numpy as np
-from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.metrics import (
     GroupScorer,
     worst_class_accuracy_score,
@@ -258,8 +258,8 @@ class EpochRecord:
         self.values = {name: [] for name in ("score", *self._watched)}
 
     def __call__(self, epoch, logits):
-        """Return the score of one problem's validation logits, (1, n_val, n_classes)."""
-        log_proba = log_softmax(logits[0, self._rows], axis=1)
+        """Return the score of one problem's validation logits, (1, n_val, 1 or n_classes)."""
+        log_proba = log_probabilities(logits[0, self._rows])
         for name, rule in {"score": self._rule, **self._watched}.items():
             self.values[name].append(float(rule(self._y, log_proba, self._groups)))
         score = self.values["score"][-1]

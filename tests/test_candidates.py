@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from sklearn_hsfm import _candidates as candidates
+from sklearn_hsfm._linear_head import log_probabilities
 
 NONE = np.zeros(20, dtype=bool)  # no candidate is unedited
 
@@ -92,6 +93,6 @@ def test_the_calibrated_scale_has_the_least_log_loss(R):
     scale = candidates.calibrated_scale(logits, y)
 
     def loss(s):
-        return log_loss(y, np.exp(candidates.log_probabilities(s * logits)))
+        return log_loss(y, np.exp(log_probabilities(s * logits)))
 
     assert loss(scale) <= min(loss(0.9 * scale), loss(1.1 * scale))

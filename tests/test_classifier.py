@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sklearn_hsfm import HSFMClassifier, ValidationSet, paper_settings
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, paper_settings
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
@@ -50,6 +50,18 @@ def test_it_closes_the_gap_that_erm_leaves():
             for m in (erm, clf)
         ]
         assert worst[1] > worst[0] + 0.3
+
+
+@pytest.mark.parametrize("model", [HSFMClassifier(), HSFMClassifierCV(n_repeats=1)])
+def test_validation_rows_in_a_memory_map_are_streamed(model, data, tmp_path, monkeypatch):
+    model.set_params(epochs=2, dtype="float64", random_state=0)
+    held = np.memmap(tmp_path / "rows", dtype=data.X_val.dtype, mode="w+", shape=data.X_val.shape)
+    held[:] = data.X_val
+    in_memory = clone(model).fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    monkeypatch.setattr("sklearn_hsfm._core.rows._RESIDENT_BYTES", 1)
+    monkeypatch.setattr("sklearn_hsfm._classifier_cv._ROWS_AT_ONCE", 7)
+    streamed = clone(model).fit(data.X_train, data.y_train, held, data.y_val)
+    np.testing.assert_allclose(streamed.coef_, in_memory.coef_, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])

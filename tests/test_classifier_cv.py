@@ -142,6 +142,8 @@ def test_a_grid_of_ones_own(data):
         ({"C": [0.1]}, "must give"),
         ({**grid, "C": [None]}, "stands for init_head; give one"),
         ({**grid, "inner_lr": [-1.0]}, "inner_lr=-1.0; it must be positive"),
+        ({**grid, "T": [2.5]}, "T=2.5; it must be an int"),
+        ({**grid, "KH": [2]}, r"may give \['Khard', 'T'\]"),
     ):
         with pytest.raises(ValueError, match=message):
             fit(data, param_grid=wrong)
@@ -220,6 +222,24 @@ def test_persistence(data):
     assert np.array_equal(again.predict(data.X_test), clf.predict(data.X_test))
 
 
-def test_verbose_counts_settings(data, capsys):
+def test_verbose_counts_fits(data, capsys):
     fit(data, verbose=1)
-    assert "6/6 settings" in capsys.readouterr().out
+    assert "12/12 fits" in capsys.readouterr().out  # 6 settings on 2 folds
+
+
+def test_settings_of_different_steps_and_hard_rows_are_solved_together(data):
+    rates = {"C": [0.01], "inner_lr": [0.003], "outer_lr": [0.3]}
+    common = {"scoring": "balanced", "dtype": "float64"}  # scores each setting by itself
+    clf = fit(data, param_grid={**rates, "T": [2, 5], "Khard": [3, 9]}, **common)
+    scores = clf.cv_results_["mean_test_score"]
+    assert len(set(scores)) > 1
+    for params, score in zip(clf.cv_results_["params"], scores, strict=True):
+        alone = fit(data, param_grid=rates, T=params["T"], Khard=params["Khard"], **common)
+        np.testing.assert_allclose(alone.cv_results_["mean_test_score"], score, atol=1e-9)
+
+
+def test_how_fits_are_batched_changes_nothing(data, monkeypatch):
+    at_once = fit(data, dtype="float64")
+    monkeypatch.setattr("sklearn_hsfm._core.problem._CPU_BYTES", 1)
+    one_by_one = fit(data, dtype="float64")
+    np.testing.assert_allclose(at_once.coef_, one_by_one.coef_, rtol=0, atol=1e-9)

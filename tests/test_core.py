@@ -1,21 +1,25 @@
 """The core against automatic differentiation, finite differences and hand counts."""
 
+import numpy as np
 import pytest
 import torch
 from oracle import autograd_hsfm
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from sklearn_hsfm._core import rows as rows_module
 from sklearn_hsfm._core import solve as solve_module
 from sklearn_hsfm._core.hard_set import HardSetMiner
+from sklearn_hsfm._core.link import link_of
 from sklearn_hsfm._core.metagradient import (
+    GramMetagradient,
+    PrimalMetagradient,
     choose_metagradient,
-    gram_metagradient,
-    head_logits,
-    primal_metagradient,
 )
-from sklearn_hsfm._core.problem import Problem, augment
-from sklearn_hsfm._core.solve import every_head, flush_denormals, solve
+from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment, head_logits, rows_of
+from sklearn_hsfm._core.solve import Run, every_head, flush_denormals, solve
 
-FORMS = [gram_metagradient, primal_metagradient]
+FORMS = [GramMetagradient, PrimalMetagradient]
 
 
 def random_problem(C, per_class=6, d=20, N=60, B=1, dtype=torch.float64, seed=0):
@@ -28,10 +32,15 @@ def random_problem(C, per_class=6, d=20, N=60, B=1, dtype=torch.float64, seed=0)
     return H, torch.arange(C).repeat_interleave(per_class), W, b, X_val, y_val
 
 
+def head(W):
+    """Two classes have one row, the difference."""
+    return W[:, 1:] - W[:, :1] if W.shape[1] == 2 else W
+
+
 def as_problem(H, y, W, b, X_val, y_val, mined=None):
     if mined is None:
         mined = torch.ones(len(H), len(y_val), dtype=torch.bool)
-    return Problem(augment(H), y, augment(W, b), augment(X_val), y_val, mined)
+    return Problem(augment(H), y, head(augment(W, b)), ResidentRows(augment(X_val)), y_val, mined)
 
 
 def never(epoch, logits):
@@ -42,30 +51,35 @@ class MetaGradient(torch.autograd.Function):
     """The closed form as a function that gradcheck can differentiate."""
 
     @staticmethod
-    def forward(ctx, H, form, *args):
-        loss, gradient = form(augment(H), *args[:-1], T=args[-1], alpha=torch.full((1, 1, 1), 0.7))
+    def forward(ctx, H, form, args, options):
+        Y, *args = args
+        alpha = torch.full((len(H), 1, 1), 0.7)
+        loss, gradient = form(augment(H), Y, alpha=alpha, **options)(*args)
         ctx.save_for_backward(gradient[..., : H.shape[-1]])
         return loss.sum()
 
     @staticmethod
     def backward(ctx, upstream):
-        return upstream * ctx.saved_tensors[0], *[None] * 7
+        return upstream * ctx.saved_tensors[0], None, None, None
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("C", [2, 5])
-@pytest.mark.parametrize("T", [1, 4])
-def test_metagradient_passes_gradcheck(form, C, T):
-    H, y, W, b, X_val, y_val = random_problem(C, per_class=2, d=4, N=7)
-    Y, Yq = torch.eye(C).double()[y], torch.eye(C).double()[y_val][None]
-    weight = torch.rand(1, 7, 1, dtype=torch.float64)
-    args = Y, augment(W, b), augment(X_val)[None], Yq, weight, T
-    assert torch.autograd.gradcheck(MetaGradient.apply, (H.requires_grad_(), form, *args))
+@pytest.mark.parametrize("steps", [[1], [4], [2, 4]], ids=str)
+def test_metagradient_passes_gradcheck(form, C, steps):
+    B, T, link = len(steps), max(steps), link_of(C)
+    H, y, W, b, X_val, y_val = random_problem(C, per_class=2, d=4, N=7, B=B)
+    Y, Yq = link.targets(y).double(), link.targets(y_val).double().expand(B, -1, -1)
+    weight = torch.rand(B, 7, 1, dtype=torch.float64)
+    args = Y, head(augment(W, b)), augment(X_val).expand(B, -1, -1), Yq, weight
+    live = (torch.arange(T)[:, None] < torch.tensor(steps))[..., None, None].double()
+    options = {"T": T, "link": link, "live": live if B > 1 else None}
+    assert torch.autograd.gradcheck(MetaGradient.apply, (H.requires_grad_(), form, args, options))
 
 
 def test_the_form_is_chosen_by_size():
-    assert choose_metagradient(n=32, C=2, D=2048, T=15) is gram_metagradient
-    assert choose_metagradient(n=2048, C=2, D=2048, T=10) is primal_metagradient
+    assert choose_metagradient(n=32, R=1, D=2048, T=15) is GramMetagradient
+    assert choose_metagradient(n=2048, R=1, D=2048, T=10) is PrimalMetagradient
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -74,53 +88,65 @@ def test_the_form_is_chosen_by_size():
 def test_solve_equals_autograd_epoch_by_epoch(form, C, clip_norm, monkeypatch):
     monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
     H, y, W, b, X_val, y_val = random_problem(C)
-    settings = {"T": 5, "KH": 4, "Khard": 7, "clip_norm": clip_norm}
+    rates = {"inner_lr": 0.05, "outer_lr": 0.1}
+    settings = {"KH": 4, "clip_norm": clip_norm}
+    sizes = {"T": 5, "Khard": 7}
     reference = autograd_hsfm(
-        H[0], y, W[0], b[0], X_val, y_val, **settings, epochs=6, inner_lr=0.05, outer_lr=0.1
+        H[0], y, W[0], b[0], X_val, y_val, epochs=6, **settings, **sizes, **rates
     )
+    listed = {name: [value] for name, value in {**sizes, **rates}.items()}
     for epoch, (W_ref, b_ref, H_ref) in enumerate(reference, start=1):
         found = solve(
-            as_problem(H, y, W, b, X_val, y_val),
-            **settings, epochs=epoch, inner_lr=[0.05], outer_lr=[0.1], score=never,
-        )  # fmt: skip
+            as_problem(H, y, W, b, X_val, y_val), **settings, **listed, epochs=epoch, score=never
+        )
         assert found.best_epoch == [epoch]  # of equal scores the last wins
-        torch.testing.assert_close(found.W[0, :, :20], W_ref, rtol=0, atol=1e-9)
-        torch.testing.assert_close(found.W[0, :, -1], b_ref, rtol=0, atol=1e-9)
+        expected = head(torch.column_stack([W_ref, b_ref])[None])
+        torch.testing.assert_close(found.W[:, :, [*range(20), -1]], expected, rtol=0, atol=1e-9)
         torch.testing.assert_close(found.H[0, :, :20], H_ref, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("rates", [([0.05] * 3, [0.1] * 3), ([0.05, 0.01, 0.2], [0.1, 1.0, 0.01])])
-def test_a_batch_equals_its_problems_one_by_one(rates):
-    H, y, W, b, X_val, y_val = random_problem(3, B=3)
+SAME = {"inner_lr": [0.05] * 3, "outer_lr": [0.1] * 3, "T": [4] * 3, "Khard": [15] * 3}
+MIXED = {
+    "inner_lr": [0.05, 0.01, 0.2], "outer_lr": [0.1, 1.0, 0.01],
+    "T": [4, 1, 6], "Khard": [15, 30, 3],
+}  # fmt: skip
+
+
+MIXED_TWO = {name: values[:2] for name, values in MIXED.items()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("C", [2, 3])
+@pytest.mark.parametrize("settings", [SAME, {**SAME, "T": MIXED["T"]}, MIXED])
+def test_a_batch_equals_its_problems_one_by_one(form, C, settings, monkeypatch):
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    H, y, W, b, X_val, y_val = random_problem(C, B=3)
     mined = torch.rand(3, 60, generator=torch.Generator().manual_seed(1)) < 0.6
-    settings = {"T": 4, "KH": 3, "Khard": 15, "clip_norm": 10.0, "epochs": 5, "score": never}
-    together = solve(
-        as_problem(H, y, W, b, X_val, y_val, mined),
-        **settings, inner_lr=rates[0], outer_lr=rates[1],
-    )  # fmt: skip
+    common = {"KH": 3, "clip_norm": 10.0, "epochs": 5, "score": never}
+    together = solve(as_problem(H, y, W, b, X_val, y_val, mined), **common, **settings)
     for i in range(3):
         one = slice(i, i + 1)
         alone = solve(
             as_problem(H[one], y, W[one], b[one], X_val, y_val, mined[one]),
-            **settings, inner_lr=rates[0][one], outer_lr=rates[1][one],
+            **common, **{name: values[one] for name, values in settings.items()},
         )  # fmt: skip
         torch.testing.assert_close(together.W[one], alone.W, rtol=0, atol=1e-9)
         torch.testing.assert_close(together.H[one], alone.H, rtol=0, atol=1e-9)
         # The batch pads the rows of a problem that has fewer; the same rows count.
-        rows = together.hard[:, i].sort().values
-        assert set(alone.hard[0, 0].tolist()) <= set(rows[0].tolist())
+        hard = together.hard[:, i].sort().values
+        assert set(alone.hard[0, 0].tolist()) <= set(hard[0].tolist())
 
 
 def test_best_epoch_wins_and_the_last_of_equals():
     args = random_problem(2)
     scores = iter([9.0, 1.0, 3.0, 3.0, 2.0])  # the initial head is no candidate
     found = solve(
-        as_problem(*args), T=2, KH=1, Khard=5, epochs=4, inner_lr=[0.1], outer_lr=[0.1],
+        as_problem(*args), T=[2], KH=1, Khard=[5], epochs=4, inner_lr=[0.1], outer_lr=[0.1],
         clip_norm=None, score=lambda epoch, logits: [next(scores)],
     )  # fmt: skip
     assert found.best_epoch == [3]
     shorter = solve(
-        as_problem(*args), T=2, KH=1, Khard=5, epochs=3, inner_lr=[0.1], outer_lr=[0.1],
+        as_problem(*args), T=[2], KH=1, Khard=[5], epochs=3, inner_lr=[0.1], outer_lr=[0.1],
         clip_norm=None, score=never,
     )  # fmt: skip
     torch.testing.assert_close(found.W, shorter.W, rtol=0, atol=0)
@@ -129,7 +155,13 @@ def test_best_epoch_wins_and_the_last_of_equals():
 
 def test_every_head_is_that_of_its_epoch():
     problem = as_problem(*random_problem(2, B=2))
-    settings = {"T": 2, "KH": 2, "Khard": 5, "inner_lr": [0.1] * 2, "outer_lr": [0.1] * 2}
+    settings = {
+        "T": [2] * 2,
+        "KH": 2,
+        "Khard": [5] * 2,
+        "inner_lr": [0.1] * 2,
+        "outer_lr": [0.1] * 2,
+    }
     heads = every_head(problem, every=2, epochs=5, clip_norm=None, **settings)
     assert len(heads) == 3
     assert torch.equal(heads[0], problem.W)
@@ -138,57 +170,88 @@ def test_every_head_is_that_of_its_epoch():
         assert torch.equal(heads[i], alone.W)
 
 
-def test_every_head_of_a_run_that_overflows_repeats_the_last_finite():
-    problem = as_problem(*random_problem(2, dtype=torch.float32))
-    heads = every_head(
-        problem, every=2, epochs=6, T=2, KH=2, Khard=5, inner_lr=[1e38], outer_lr=[1e38],
-        clip_norm=None,
-    )  # fmt: skip
-    assert len(heads) == 4
-    assert torch.isfinite(heads).all()
+def test_a_problem_that_overflows_keeps_its_last_finite_head_and_disturbs_no_other():
+    args = random_problem(2, B=2, dtype=torch.float32)
+    settings = {"T": [2] * 2, "KH": 2, "Khard": [5] * 2, "clip_norm": None}
+    calm = {"inner_lr": [0.1] * 2, "outer_lr": [0.1] * 2}
+    wild = {"inner_lr": [1e38, 0.1], "outer_lr": [1e38, 0.1]}
+    both_calm, one_wild = (
+        every_head(as_problem(*args), every=2, epochs=6, **settings, **rates)
+        for rates in (calm, wild)
+    )
+    assert len(one_wild) == 4
+    assert torch.isfinite(one_wild).all()
+    torch.testing.assert_close(one_wild[:, 1], both_calm[:, 1], rtol=0, atol=1e-5)
+    found = solve(as_problem(*args), epochs=6, score=never, **settings, **wild)
+    assert found.diverged
+    assert found.best_epoch[1] == 6
+
+
+class GraphSafe(TorchDispatchMode):
+    """Refuse what a CUDA graph cannot hold: reading a number back, sizes that depend on data."""
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        name = op.overloadpacket.__name__
+        assert name not in {"_local_scalar_dense", "item", "nonzero", "_unique2", "masked_select"}
+        out = op(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and name in {"_to_copy", "lift_fresh"}:
+            assert out.dim() == 0, f"{name} brings rows from the host"
+        return out
+
+
+@pytest.mark.parametrize("C", [2, 3])
+@pytest.mark.parametrize("form", FORMS)
+def test_an_epoch_can_be_captured_as_a_graph(C, form, monkeypatch):
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    run = Run(as_problem(*random_problem(C, B=2)), **MIXED_TWO, KH=2, clip_norm=10.0)
+    names = ("W", "H", "logits", "inner_loss", "outer_loss", "hard")
+    places = [getattr(run, name).data_ptr() for name in names]
+    before = run.W.clone()
+    with torch.no_grad(), GraphSafe():
+        run.advance()
+    assert not torch.equal(run.W, before)
+    assert [getattr(run, name).data_ptr() for name in names] == places
 
 
 def test_solve_leaves_its_problem_alone():
     problem = as_problem(*random_problem(2))
-    before = [t.clone() for t in (problem.H, problem.W, problem.X_val)]
+    before = [t.clone() for t in (problem.H, problem.W, problem.rows.X)]
     solve(
-        problem, T=2, KH=2, Khard=5, epochs=2, inner_lr=[0.1], outer_lr=[0.1],
+        problem, T=[2], KH=2, Khard=[5], epochs=2, inner_lr=[0.1], outer_lr=[0.1],
         clip_norm=10.0, score=never,
     )  # fmt: skip
-    for old, new in zip(before, (problem.H, problem.W, problem.X_val), strict=True):
+    for old, new in zip(before, (problem.H, problem.W, problem.rows.X), strict=True):
         assert torch.equal(old, new)
 
 
 def test_hard_set_takes_the_largest_losses_of_each_class():
     y_val = torch.tensor([0, 1, 0, 1, 0, 1, 1])
     losses = torch.tensor([[5.0, 1.0, 7.0, 4.0, 6.0, 3.0, 2.0]])
-    miner = HardSetMiner(y_val, torch.ones(1, 7, dtype=torch.bool), Khard=2, n_classes=2)
-    hard = miner(losses)
-    assert hard.index.tolist() == [[2, 4, 3, 5]]
-    assert hard.weight.tolist() == [[0.25] * 4]
+    mine = HardSetMiner(y_val, torch.ones(1, 7, dtype=torch.bool), Khard=[2], n_classes=2)
+    assert mine(losses).tolist() == [[2, 4, 3, 5]]
+    assert mine.weight.tolist() == [[0.25] * 4]
 
 
 def test_hard_set_gives_ties_to_the_first_rows():
-    miner = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=4, n_classes=1)
-    assert miner(torch.ones(1, 9)).index.tolist() == [[0, 1, 2, 3]]
+    mine = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=[4], n_classes=1)
+    assert mine(torch.ones(1, 9)).tolist() == [[0, 1, 2, 3]]
 
 
 def test_hard_set_of_a_class_smaller_than_khard_is_the_class():
     y_val = torch.tensor([1, 0, 0, 0])
-    miner = HardSetMiner(y_val, torch.ones(1, 4).bool(), Khard=3, n_classes=2)
-    hard = miner(torch.tensor([[0.1, 0.2, 0.4, 0.3]]))
-    assert hard.index.tolist() == [[2, 3, 1, 0]]
-    assert hard.weight.sum() == 1
+    mine = HardSetMiner(y_val, torch.ones(1, 4).bool(), Khard=[3], n_classes=2)
+    assert mine(torch.tensor([[0.1, 0.2, 0.4, 0.3]])).tolist() == [[2, 3, 1, 0]]
+    assert mine.weight.sum() == 1
 
 
 def test_hard_set_never_takes_a_row_that_must_not_be_mined():
     y_val = torch.tensor([0, 0, 0, 1, 1, 1])
     mined = torch.tensor([[True, False, True, True, True, False], [True] * 6])
-    hard = HardSetMiner(y_val, mined, Khard=3, n_classes=2)(torch.arange(12.0).reshape(2, 6))
-    taken = hard.index[0][hard.weight[0] > 0]
-    assert sorted(taken.tolist()) == [0, 2, 3, 4]
-    assert hard.weight[0].max() == 0.25
-    assert sorted(hard.index[1].tolist()) == [0, 1, 2, 3, 4, 5]
+    mine = HardSetMiner(y_val, mined, Khard=[3, 3], n_classes=2)
+    index = mine(torch.arange(12.0).reshape(2, 6))
+    assert sorted(index[0][mine.weight[0] > 0].tolist()) == [0, 2, 3, 4]
+    assert mine.weight[0].max() == 0.25
+    assert sorted(index[1].tolist()) == [0, 1, 2, 3, 4, 5]
 
 
 def test_augmented_rows_are_aligned_and_end_in_the_last_column():
@@ -202,6 +265,21 @@ def test_augmented_rows_are_aligned_and_end_in_the_last_column():
     torch.testing.assert_close(head_logits(augment(W, b), wide), X @ W.T + b)
 
 
+def test_streamed_rows_are_those_in_memory(monkeypatch):
+    monkeypatch.setattr(rows_module, "_CHUNK_BYTES", 7 * 8 * 5)  # chunks of 5 rows
+    X = np.random.RandomState(0).normal(size=(23, 7))
+    X.setflags(write=False)
+    options = {"dtype": "float64", "device": torch.device("cpu")}
+    resident = rows_of(X, lambda a: 2 * a, **options)
+    monkeypatch.setattr(rows_module, "_RESIDENT_BYTES", X.nbytes - 1)
+    streamed = rows_of(X, lambda a: 2 * a, **options)
+    assert (type(resident), type(streamed)) == (ResidentRows, StreamedRows)
+    W = torch.randn(3, 2, 16, dtype=torch.float64)
+    torch.testing.assert_close(streamed.logits(W), resident.logits(W), rtol=0, atol=1e-12)
+    index = torch.tensor([[3, 22, 3], [0, 7, 1]])
+    assert torch.equal(streamed.take(index), resident.take(index))
+
+
 def test_denormals_are_flushed_inside_and_kept_after():
     tiny = torch.tensor([1e-310], dtype=torch.float64)
     with flush_denormals():
@@ -213,8 +291,9 @@ def test_denormals_are_flushed_inside_and_kept_after():
 def test_gpu_agrees_with_cpu():
     H, y, W, b, X_val, y_val = random_problem(3, per_class=16, d=64, N=500)
     cpu = as_problem(H, y, W, b, X_val, y_val)
-    gpu = Problem(**{k: v.cuda() for k, v in vars(cpu).items()})
-    settings = {"T": 8, "KH": 5, "Khard": 20, "clip_norm": 10.0, "epochs": 5, "score": never}
+    tensors = {k: v.cuda() for k, v in vars(cpu).items() if k != "rows"}
+    gpu = Problem(rows=ResidentRows(cpu.rows.X.cuda()), **tensors)
+    settings = {"T": [8], "KH": 5, "Khard": [20], "clip_norm": 10.0, "epochs": 5, "score": never}
     found = [solve(p, **settings, inner_lr=[0.05], outer_lr=[0.1]) for p in (cpu, gpu)]
     torch.testing.assert_close(found[1].W.cpu(), found[0].W, rtol=0, atol=1e-9)
     torch.testing.assert_close(found[1].hard.cpu(), found[0].hard)

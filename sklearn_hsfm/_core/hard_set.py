@@ -1,16 +1,7 @@
 """The hard set Q: the highest-loss validation rows of each class (Eqs. 4-6)."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-
-
-class HardSet(NamedTuple):
-    """Rows of the validation set, and what each weighs in the outer loss."""
-
-    index: Tensor  # (B, m) rows of X_val
-    weight: Tensor  # (B, m) 1 / |Q|, or 0 where a class ran out of rows
 
 
 class HardSetMiner:
@@ -21,9 +12,14 @@ class HardSetMiner:
     y_val : tensor of shape (N,)
     mined : bool tensor of shape (B, N)
         The validation rows that a problem may mine.
-    Khard : int
+    Khard : sequence of int, of length B
         Rows per class; a class with fewer mined rows gives all of them.
     n_classes : int
+
+    Attributes
+    ----------
+    weight : tensor of shape (B, m)
+        What each row weighs in the outer loss: 1 / |Q|, or 0 where a class ran out of rows.
     """
 
     def __init__(self, y_val, mined, *, Khard, n_classes):
@@ -37,7 +33,8 @@ class HardSetMiner:
         # A padded slot, or a row that this problem must not mine, never wins.
         self.barred = ~((slot < counts[:, None]) & mined[:, self.rows])  # (B, C, n_rows)
         available = (~self.barred).sum(-1)  # (B, C)
-        taken = available.clamp(max=Khard)  # (B, C)
+        most = torch.as_tensor(Khard, device=y_val.device)[:, None]  # (B, 1)
+        taken = torch.minimum(available, most)  # (B, C)
         width = int(taken.max())
         filled = torch.arange(width, device=y_val.device) < taken[..., None]
         filled = filled.flatten(1)  # (B, m)
@@ -48,11 +45,11 @@ class HardSetMiner:
         weight = filled.double() / filled.sum(1, keepdim=True)
         self.weight = weight[:, self.used]  # (B, m)
 
-    def __call__(self, losses: Tensor) -> HardSet:
-        """Return the hard set under ``losses`` of shape (B, N); ties go to the first row."""
+    def __call__(self, losses: Tensor) -> Tensor:
+        """Return the hard rows, (B, m), under losses (B, N); ties go to the first row."""
         by_class = losses[:, self.rows].masked_fill(self.barred, -torch.inf)
         # A stable sort, not topk: equal losses give the same rows on every device.
         hardest = by_class.sort(dim=-1, descending=True, stable=True).indices
         hardest = hardest[..., : self.width]  # (B, C, width)
         rows = self.rows.expand(len(losses), -1, -1).gather(-1, hardest)
-        return HardSet(rows.flatten(1)[:, self.used], self.weight)
+        return rows.flatten(1)[:, self.used]

@@ -3,144 +3,169 @@
 For a linear head the T inner steps (Eqs. 12-14) and their derivative (Eq. 17) need no
 automatic differentiation. Two forms of the same numbers:
 
-``gram_metagradient``
+``GramMetagradient``
     runs both recursions on the n x n Gram matrix of the support: cheap while the
-    support is small against 2 T C.
-``primal_metagradient``
-    runs them on the C x D head: its cost grows with n, not n^2.
+    support is small against 2 T R.
+``PrimalMetagradient``
+    runs them on the R x D head: its cost grows with n, not n^2.
 
 Both write R_t = P_t - Y for the error of the head after t steps on the support, S_t for
 the derivative of the outer loss in the logits of that head, and a = alpha / n for the
-step on the *sum* of the losses.
+step on the *sum* of the losses. Heads have R rows (see `link`). All that is as large as the
+support is allocated once.
 """
 
 import torch
 from torch import Tensor
 
-
-def head_logits(W: Tensor, X: Tensor) -> Tensor:
-    """Return the logits of rows ``X``, (B, rows, D) or (rows, D), as (B, rows, C).
-
-    With few classes the product is 2 to 4 times faster this way round on CPUs.
-    """
-    return (W @ X.mT).mT.contiguous()
+from sklearn_hsfm._core.rows import head_logits
 
 
-def softmax_backward(P: Tensor, upstream: Tensor) -> Tensor:
-    """Return the vector-Jacobian product of the softmax whose output is ``P``.
-
-    It is ``P * (upstream - (P * upstream).sum(-1))``, as the one kernel that autograd calls.
-    """
-    return torch._softmax_backward_data(upstream, P, -1, P.dtype)
-
-
-def outer_loss(W: Tensor, Q: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def outer_loss(W, Q, Yq, weight, *, link) -> tuple[Tensor, Tensor]:
     """Return L_out (Eq. 16) of each problem and its gradient in the head.
 
     Parameters
     ----------
-    W : tensor of shape (B, C, D)
+    W : tensor of shape (B, R, D)
     Q : tensor of shape (B, m, D)
-    y : one-hot tensor of shape (B, m, C)
+    Yq : tensor of shape (B, m, R)
+        Targets.
     weight : tensor of shape (B, m, 1)
+    link : Logistic or Softmax
 
     Returns
     -------
     loss : tensor of shape (B,)
-    gradient : tensor of shape (B, C, D)
+    gradient : tensor of shape (B, R, D)
     """
-    log_P = torch.log_softmax(head_logits(W, Q), dim=-1)  # (B, m, C)
-    loss = -(weight * y * log_P).sum((1, 2))  # (B,)
-    error = weight * (log_P.exp() - y)  # (B, m, C)
+    Z = head_logits(W, Q)  # (B, m, R)
+    loss = (weight[..., 0] * link.losses(Z, Yq)).sum(-1)  # (B,)
+    error = weight * (link.probability(Z) - Yq)  # (B, m, R)
     return loss, error.mT @ Q
 
 
-def gram_metagradient(H, Y, W, Q, Yq, weight, *, alpha, T):
-    """Return L_out after T inner steps, and dL_out / dH, through the Gram matrix.
+class _Metagradient:
+    """What both forms keep.
 
     Parameters
     ----------
     H : tensor of shape (B, n, D)
-        Support rows, each ending in 1.
-    Y : one-hot tensor of shape (n, C)
-    W : tensor of shape (B, C, D)
-        The head that the inner steps start from.
-    Q, Yq, weight : tensors of shape (B, m, D), (B, m, C), (B, m, 1)
-        The hard set.
+        Support rows, each ending in 1; copied into the attribute ``H``, which the caller edits.
+    Y : tensor of shape (n, R)
+        Targets of the support.
     alpha : tensor of shape (B, 1, 1)
         Inner learning rate.
     T : int
         Inner steps.
-
-    Returns
-    -------
-    loss : tensor of shape (B,)
-    gradient : tensor of shape (B, n, D)
-        Zero in the last column, which is constant.
+    link : Logistic or Softmax
+        What logits mean.
+    live : tensor of shape (T, B, 1, 1), default=None
+        1 while a problem steps, 0 after; None where all take T steps.
     """
-    B, n, _ = H.shape
-    C = W.shape[1]
-    a = alpha / n
-    # W_t = W_0 - a A_t^T H moves in the span of H, so the logits follow from K alone.
-    K = (H @ H.mT).mul_(-a)  # (B, n, n)
-    Z = head_logits(W, H)  # (B, n, C)
-    R = H.new_empty(T, B, n, C)
-    P = []
-    for R_t in R.unbind(0):
-        P.append(torch.softmax(Z, dim=-1))
-        torch.sub(P[-1], Y, out=R_t)
-        Z.baddbmm_(K, R_t)
-    A = R.sum(0)  # (B, n, C)
-    loss, G = outer_loss(torch.baddbmm(W, A.mT * -a, H), Q, Yq, weight)  # G: (B, C, D)
 
-    V = head_logits(G, H).mul_(-a)  # (B, n, C): what one unit of A does to the loss
-    S = H.new_zeros(T + 1, B, n, C)  # S_t = dL / dZ_t, and S_T = 0
-    S_t = S.unbind(0)
-    for t in reversed(range(T)):
-        upstream = torch.baddbmm(V, K, S_t[t + 1])  # dL / dR_t
-        torch.add(S_t[t + 1], softmax_backward(P[t], upstream), out=S_t[t])
+    def __init__(self, H, Y, *, alpha, T, link, live=None):
+        self.Y, self.T, self.link, self.live = Y, T, link, live
+        self.a = alpha * (link.speed / H.shape[1])
+        self.gradient = torch.empty_like(H)
 
-    # M = sum_t S_{t+1} R_t^T, one product with the steps laid side by side.
-    steps = S[1:].permute(1, 2, 0, 3).reshape(B, n, T * C)
-    errors = R.permute(1, 2, 0, 3).reshape(B, n, T * C)
-    M = steps @ errors.mT  # (B, n, n)
-    gradient = S_t[0] @ W  # (B, n, D)
-    gradient.baddbmm_(A * -a, G)
-    gradient.baddbmm_((M + M.mT).mul_(-a), H)
-    gradient[..., -1] = 0
-    return loss, gradient
+    def masked(self, t, error):
+        """Return the error, or its derivative, of the problems that take step t."""
+        return error if self.live is None else error.mul_(self.live[t])
+
+    def finished(self, left, right):
+        """Return the product as the gradient: zero in the last column, which is constant."""
+        torch.bmm(left, right, out=self.gradient)
+        self.gradient[..., -1] = 0
+        return self.gradient
 
 
-def primal_metagradient(H, Y, W, Q, Yq, weight, *, alpha, T):
-    """Return what `gram_metagradient` returns, through the heads W_0 ... W_T."""
-    B, n, D = H.shape
-    C = W.shape[1]
-    a = alpha / n
-    P, R = [], []
-    # The gradient is one product of (errors, S) with (adjoints of the heads, heads).
-    left = H.new_empty(B, n, 2, T, C)
-    right = H.new_empty(B, 2, T, C, D)
-    head = W
-    for t in range(T):
-        right[:, 1, t] = head
-        P.append(torch.softmax(head_logits(head, H), dim=-1))  # (B, n, C)
-        R.append((P[t] - Y).mul_(-a))
-        head = torch.baddbmm(head, R[t].mT, H)  # (B, C, D)
-    loss, G = outer_loss(head, Q, Yq, weight)  # G = dL / dW_T
+class GramMetagradient(_Metagradient):
+    """Return L_out after T inner steps, and dL_out / dH, through the Gram matrix."""
 
-    for t in reversed(range(T)):
-        S = softmax_backward(P[t], head_logits(G, H).mul_(-a))  # (B, n, C): dL / dZ_t
-        right[:, 0, t] = G
-        left[:, :, 0, t] = R[t]
-        left[:, :, 1, t] = S
-        G = torch.baddbmm(G, S.mT, H)  # dL / dW_t
-    gradient = left.flatten(2) @ right.flatten(1, 3)  # (B, n, D)
-    gradient[..., -1] = 0
-    return loss, gradient
+    def __init__(self, H, Y, **settings):
+        super().__init__(H, Y, **settings)
+        (B, n, D), R = H.shape, Y.shape[1]
+        # The gradient is one product with these rows: the support, the head, its adjoint.
+        self.rows = H.new_empty(B, n + 2 * R, D)
+        self.H, self.W, self.G = self.rows.split((n, R, R), dim=1)
+        self.H.copy_(H)
+        self.R = H.new_empty(self.T, B, n, R)
+        self.S = H.new_zeros(self.T + 1, B, n, R)  # S_t = dL / dZ_t, and S_T = 0
+
+    def __call__(self, W, Q, Yq, weight):
+        """Return the loss, (B,), and the gradient, (B, n, D), which the next call overwrites.
+
+        Parameters
+        ----------
+        W : tensor of shape (B, R, D)
+            The head that the inner steps start from.
+        Q, Yq, weight : tensors of shape (B, m, D), (B, m, R), (B, m, 1)
+            The hard set.
+        """
+        H, link, a = self.H, self.link, self.a
+        # W_t = W_0 - a A_t^T H moves in the span of H, so the logits follow from K alone.
+        K = (H @ H.mT).mul_(-a)  # (B, n, n)
+        Z = head_logits(W, H)  # (B, n, R)
+        R, S, P = self.R.unbind(0), self.S.unbind(0), []
+        for t in range(self.T):
+            P.append(link.probability(Z))
+            Z.baddbmm_(K, self.masked(t, torch.sub(P[t], self.Y, out=R[t])))
+        A = self.R.sum(0).mul_(-a)  # (B, n, R)
+        loss, G = outer_loss(W + A.mT @ H, Q, Yq, weight, link=link)  # G: (B, R, D)
+
+        V = head_logits(G, H).mul_(-a)  # (B, n, R): what one unit of A does to the loss
+        for t in reversed(range(self.T)):
+            upstream = torch.baddbmm(V, K, S[t + 1])  # dL / dR_t
+            torch.add(S[t + 1], self.masked(t, link.pullback(upstream, P[t])), out=S[t])
+
+        # M = sum_t S_{t+1} R_t^T, one product with the steps laid side by side.
+        M = _side_by_side(self.S[1:]) @ _side_by_side(self.R).mT  # (B, n, n)
+        self.W.copy_(W)
+        self.G.copy_(G)
+        left = torch.cat([(M + M.mT).mul_(-a), S[0], A], dim=-1)  # (B, n, n + 2 R)
+        return loss, self.finished(left, self.rows)
 
 
-def choose_metagradient(n: int, C: int, D: int, T: int):
-    """Return the form with fewer multiplications at these sizes."""
-    gram = n * n * (4 * D + 6 * T * C)
-    primal = 12 * T * n * C * D
-    return gram_metagradient if gram <= primal else primal_metagradient
+class PrimalMetagradient(_Metagradient):
+    """Return what `GramMetagradient` returns, through the heads W_0 ... W_T."""
+
+    def __init__(self, H, Y, **settings):
+        super().__init__(H, Y, **settings)
+        (B, n, D), R = H.shape, Y.shape[1]
+        self.H = H.clone()
+        # The gradient is one product of (errors, S) with (adjoints of the heads, heads).
+        self.left = H.new_empty(B, n, 2, self.T, R)
+        self.right = H.new_empty(B, 2, self.T, R, D)
+
+    def __call__(self, W, Q, Yq, weight):
+        """Return the loss, (B,), and the gradient, (B, n, D), which the next call overwrites."""
+        H, link, a, left, right = self.H, self.link, self.a, self.left, self.right
+        P = []
+        for t in range(self.T):
+            right[:, 1, t] = W
+            P.append(link.probability(head_logits(W, H)))  # (B, n, R)
+            R = self.masked(t, (P[t] - self.Y).mul_(-a))
+            left[:, :, 0, t] = R
+            W = torch.baddbmm(W, R.mT, H)  # (B, R, D)
+        loss, G = outer_loss(W, Q, Yq, weight, link=link)  # G = dL / dW_T
+
+        for t in reversed(range(self.T)):
+            right[:, 0, t] = G
+            S = self.masked(t, link.pullback(head_logits(G, H).mul_(-a), P[t]))  # dL / dZ_t
+            left[:, :, 1, t] = S
+            if t > 0:
+                G = torch.baddbmm(G, S.mT, H)  # dL / dW_t
+        return loss, self.finished(left.flatten(2), right.flatten(1, 3))
+
+
+def choose_metagradient(n: int, R: int, D: int, T: int):
+    """Return the form that takes less time at these sizes."""
+    gram = n * n * (4 * D + 6 * T * R)  # multiplications
+    primal = 12 * T * n * R * D
+    # Thin products are bound by memory: measured, a tenth of the speed of square ones for R = 1.
+    return GramMetagradient if gram <= primal * (1 + 8 / R) else PrimalMetagradient
+
+
+def _side_by_side(steps: Tensor) -> Tensor:
+    """Return (T, B, n, R) as (B, n, T R)."""
+    return steps.permute(1, 2, 0, 3).flatten(2)

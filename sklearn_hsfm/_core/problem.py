@@ -1,9 +1,14 @@
-"""What is solved: supports, heads and validation rows as tensors whose rows end in 1."""
+"""What is solved: supports and heads as tensors whose rows end in 1, and validation rows."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment
+
+# Bytes that a batch may take. On a CPU larger ones leave its cache and are slower (measured).
+_CPU_BYTES, _GPU_BYTES = 2**24, 2**32
 
 
 @dataclass(frozen=True)
@@ -12,37 +17,37 @@ class Problem:
 
     H: Tensor  # (B, n, D) initial support, each row ending in 1
     y: Tensor  # (n,) class of each support row
-    W: Tensor  # (B, C, D) initial head, intercept last
-    X_val: Tensor  # (N, D) validation rows, each ending in 1
+    W: Tensor  # (B, R, D) initial head, intercept last; R rows as `link` says
+    rows: ResidentRows | StreamedRows  # N validation rows
     y_val: Tensor  # (N,)
     mined: Tensor  # (B, N) bool, the rows that a problem may mine
 
-    @classmethod
-    def from_arrays(cls, support, y, head, X_val, y_val, mined, *, dtype, device):
-        """Return the problems of plain features, (B, n, d) and (N, d), from one head.
+    @property
+    def n_classes(self) -> int:
+        """How many classes the heads tell apart."""
+        return max(2, self.W.shape[1])
 
-        ``head`` is a pair (coef, intercept) of shapes (C, d) and (C,).
+    @classmethod
+    def from_arrays(cls, support, y, heads, rows, y_val, mined, *, dtype, device):
+        """Return the problems of a support of plain features, (B, n, d).
+
+        ``heads`` is a pair (coef, intercept) of shapes (B, R, d) and (B, R).
         """
         options = {"dtype": getattr(torch, dtype), "device": device}
         # torch.tensor copies, so read-only arrays are welcome.
-        coef, intercept = (torch.tensor(a, **options) for a in head)
+        coef, intercept = (torch.tensor(a, **options) for a in heads)
         return cls(
             H=augment(torch.tensor(support, **options)),
             y=torch.tensor(y, device=device),
-            W=augment(coef, intercept).repeat(len(support), 1, 1),
-            X_val=augment(torch.tensor(X_val, **options)),
+            W=augment(coef, intercept),
+            rows=rows,
             y_val=torch.tensor(y_val, device=device),
             mined=torch.tensor(mined, device=device),
         )
 
 
-def augment(X: Tensor, last: Tensor | float = 1.0) -> Tensor:
-    """Return ``X`` of shape (..., d) as (..., D): zeros, then ``last``, are appended.
-
-    D is a multiple of 16: rows that start on a cache line multiply up to twice as fast.
-    """
-    d = X.shape[-1]
-    out = X.new_zeros(*X.shape[:-1], d + 16 - d % 16)
-    out[..., :d] = X
-    out[..., -1] = last
-    return out
+def batch_size(n: int, m: int, d: int, *, dtype: str, device: torch.device) -> int:
+    """Return how many problems of n support and m hard rows to solve at once."""
+    # the support, its gradient and the two moments of Adam; the hard rows
+    bytes_each = (4 * n + m) * d * getattr(torch, dtype).itemsize
+    return max(1, (_CPU_BYTES if device.type == "cpu" else _GPU_BYTES) // bytes_each)

@@ -1,17 +1,18 @@
 """Algorithm 1: edit the support, then move the head, epoch after epoch."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
-from torch.optim.adam import adam
 
 from sklearn_hsfm._core.hard_set import HardSetMiner
-from sklearn_hsfm._core.metagradient import choose_metagradient, head_logits
+from sklearn_hsfm._core.link import link_of
+from sklearn_hsfm._core.metagradient import choose_metagradient
 from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.rows import ResidentRows, head_logits
 
 # The published procedure leaves Adam as torch ships it.
 ADAM = {
@@ -28,70 +29,134 @@ class Epoch(NamedTuple):
     """Where B problems stand after an epoch; the tensors are overwritten by the next one."""
 
     number: int  # 0: before the first
-    W: Tensor  # (B, C, D)
+    W: Tensor  # (B, R, D)
     H: Tensor  # (B, n, D)
-    logits: Tensor  # (B, N, C) of the validation rows
+    logits: Tensor  # (B, N, R) of the validation rows
+    finite: Tensor  # (B,) bool: False once the logits of a problem overflow
     inner_loss: Tensor  # (B,) after the head's steps
     outer_loss: Tensor  # (B,) at the last edit, before it acts; NaN before the first epoch
-    hard: Tensor  # (B, m) rows of X_val; none before the first epoch
+    hard: Tensor  # (B, m) rows of X_val; zeros before the first epoch
 
 
 class Solution(NamedTuple):
     """What `solve` found, at the epoch that scored best, and how it got there."""
 
-    W: Tensor  # (B, C, D)
+    W: Tensor  # (B, R, D)
     H: Tensor  # (B, n, D)
     best_epoch: list[int]  # 0: no epoch ended with finite numbers
     n_epochs: int  # epochs that ran to their end
-    diverged: bool  # stopped early: the numbers were no longer finite
+    diverged: bool  # the numbers of some problem were no longer finite
     inner_loss: Tensor  # (n_epochs + 1, B), after the head's steps of the epoch
     outer_loss: Tensor  # (n_epochs + 1, B), at the epoch's last edit, before it acts
     hard: Tensor  # (n_epochs, B, m) rows of X_val
 
 
-def iterate(
-    problem: Problem,
-    *,
-    T: int,
-    KH: int,
-    Khard: int,
-    epochs: int,
-    inner_lr: Sequence[float],
-    outer_lr: Sequence[float],
-    clip_norm: float | None,
-) -> Iterator[Epoch]:
-    """Run Algorithm 1 on every problem; yield the start, then every epoch that stays finite."""
-    H, W, y = problem.H.clone(), problem.W.clone(), problem.y
-    B, n, D = H.shape
-    C = W.shape[1]
-    Y = one_hot(y, C).to(H.dtype)  # (n, C)
-    Y_val = one_hot(problem.y_val, C).to(H.dtype)  # (N, C)
-    alpha = H.new_tensor(inner_lr).reshape(B, 1, 1)
-    mine = HardSetMiner(problem.y_val, problem.mined, Khard=Khard, n_classes=C)
-    metagradient = choose_metagradient(n, C, D, T)
-    edit = _adam(H, outer_lr)
-    fit = _adam(W, inner_lr)
+def iterate(problem: Problem, *, epochs: int, **settings) -> Iterator[Epoch]:
+    """Run Algorithm 1 on every problem; yield the start, then every epoch.
 
-    logits = head_logits(W, problem.X_val)  # (B, N, C)
-    inner_loss = _cross_entropy(head_logits(W, H), Y).mean(-1)
-    no_loss, no_rows = torch.full_like(inner_loss, torch.nan), problem.y_val.new_empty(B, 0)
-    yield Epoch(0, W, H, logits, inner_loss, no_loss, no_rows)
+    ``settings`` are those of `Run`. The run ends early when no problem is finite any more.
+    """
+    run = Run(problem, **settings)
+    yield run.state(0)
+    advance = run.advance
     for number in range(1, epochs + 1):
-        with torch.no_grad(), flush_denormals():
-            hard = mine(_cross_entropy(logits, Y_val))
-            Q, Yq = problem.X_val[hard.index], Y_val[hard.index]  # (B, m, D), (B, m, C)
-            weight = hard.weight.to(H.dtype)[..., None]  # (B, m, 1)
-            for _ in range(KH):
-                loss, gradient = metagradient(H, Y, W, Q, Yq, weight, alpha=alpha, T=T)
-                edit(_clip(gradient, clip_norm))
-            for _ in range(T):
-                error = (torch.softmax(head_logits(W, H), dim=-1) - Y).div_(n)  # (B, n, C)
-                fit(error.mT @ H)
-            logits = head_logits(W, problem.X_val)
-            inner_loss = _cross_entropy(head_logits(W, H), Y).mean(-1)
-        if not torch.isfinite(logits).all():
+        with torch.inference_mode(), flush_denormals():
+            advance()
+        if number == 1 and epochs > 1 and run.can_be_captured:
+            advance = captured(run.advance)  # the first epoch was its warm-up
+        state = run.state(number)
+        if not state.finite.any():
             return
-        yield Epoch(number, W, H, logits, inner_loss, loss, hard.index)
+        yield state
+
+
+class Run:
+    """The state of B problems, in tensors that stay where they are, and an epoch over it.
+
+    Parameters
+    ----------
+    problem : Problem
+    T, Khard, inner_lr, outer_lr : sequences of length B
+        One value a problem; steps and rows are padded to the largest T and Khard.
+    KH : int
+    clip_norm : float or None
+    """
+
+    def __init__(self, problem, *, T, KH, Khard, inner_lr, outer_lr, clip_norm):
+        self.T, self.KH, self.clip_norm = T, KH, clip_norm
+        self.rows, self.link = problem.rows, link_of(problem.n_classes)
+        self.W = W = problem.W.clone()
+        B, n, D = problem.H.shape
+        targets = (self.link.targets(y).to(W.dtype) for y in (problem.y, problem.y_val))
+        self.Y, self.Y_val = targets  # (n, R) and (N, R)
+        self.mine = HardSetMiner(
+            problem.y_val, problem.mined, Khard=Khard, n_classes=problem.n_classes
+        )
+        live = None
+        if min(T) < max(T):
+            live = torch.arange(max(T), device=W.device)[:, None] < W.new_tensor(T)
+            live = live[..., None, None].to(W.dtype)  # (T, B, 1, 1)
+        self.metagradient = choose_metagradient(n, W.shape[1], D, max(T))(
+            problem.H,
+            self.Y,
+            alpha=W.new_tensor(inner_lr).reshape(B, 1, 1),
+            T=max(T),
+            link=self.link,
+            live=live,
+        )
+        self.H = self.metagradient.H
+        self.edit = _Adam(self.H, outer_lr)
+        self.fit = _Adam(W, [self.link.speed * rate for rate in inner_lr])
+        self.logits = self.rows.logits(W)  # (B, N, R)
+        self.inner_loss = self._inner_loss()
+        self.outer_loss = torch.full_like(self.inner_loss, torch.nan)
+        self.weight = self.mine.weight.to(W.dtype)[..., None]  # (B, m, 1)
+        self.hard = problem.y_val.new_zeros(self.weight.shape[:2])
+
+    def advance(self):
+        """Run an epoch: mine, edit the support KH times, move the head T steps."""
+        self.hard.copy_(self.mine(self.link.losses(self.logits, self.Y_val)))
+        Q, Yq = self.rows.take(self.hard), self.Y_val[self.hard]  # (B, m, D), (B, m, R)
+        for _ in range(self.KH):
+            loss, gradient = self.metagradient(self.W, Q, Yq, self.weight)
+            self.edit(_clip(gradient, self.clip_norm))
+        for t in range(max(self.T)):
+            error = self.link.probability(head_logits(self.W, self.H)) - self.Y  # (B, n, R)
+            self.fit(error.div_(len(self.Y)).mT @ self.H, [t < last for last in self.T])
+        self.outer_loss.copy_(loss)
+        self.inner_loss.copy_(self._inner_loss())
+        self.logits.copy_(self.rows.logits(self.W))
+
+    @property
+    def can_be_captured(self) -> bool:
+        """Whether an epoch is work for a GPU alone."""
+        return self.W.is_cuda and isinstance(self.rows, ResidentRows)
+
+    def state(self, number: int) -> Epoch:
+        """Return where the problems stand."""
+        finite = self.logits.isfinite().all(-1).all(-1)
+        return Epoch(
+            number, self.W, self.H, self.logits, finite, self.inner_loss, self.outer_loss, self.hard
+        )
+
+    def _inner_loss(self):
+        return self.link.losses(head_logits(self.W, self.H), self.Y).mean(-1)  # (B,)
+
+
+def captured(advance: Callable[[], None]) -> Callable[[], None]:
+    """Return an epoch as one CUDA graph: a launch instead of thousands."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.inference_mode(), torch.cuda.graph(graph):
+            advance()
+    except RuntimeError as error:  # what was captured has not run, so nothing is lost
+        warnings.warn(
+            f"An epoch could not be captured as a CUDA graph ({str(error).splitlines()[0]}): the "
+            "fit goes on kernel by kernel, which is slower.",
+            stacklevel=2,
+        )
+        return advance
+    return graph.replay
 
 
 def solve(
@@ -99,19 +164,21 @@ def solve(
 ) -> Solution:
     """Run `iterate` and keep the epoch of each problem that scores best.
 
-    ``score(epoch, logits)`` gets the validation logits as an array, (B, N, C), and returns one
+    ``score(epoch, logits)`` gets the validation logits as an array, (B, N, R), and returns one
     number per problem, greater is better; of equal scores the last epoch wins, as published.
     The initial head, epoch 0, is scored for the record and is no candidate.
     """
-    record = []
+    record, finite = [], []
     for epoch in iterate(problem, **settings):
         scores = score(epoch.number, epoch.logits.cpu().numpy())
-        record.append((scores, epoch.inner_loss, epoch.outer_loss, epoch.hard))
+        losses = epoch.inner_loss.clone(), epoch.outer_loss.clone()
+        record.append((scores, *losses, epoch.hard.clone()))
+        finite = epoch.finite.tolist()
         if epoch.number == 0:
             best_W, best_H, best_epoch = epoch.W.clone(), epoch.H.clone(), [0] * len(scores)
             continue
         for b, best in enumerate(best_epoch):
-            if best == 0 or scores[b] >= record[best][0][b]:
+            if finite[b] and (best == 0 or scores[b] >= record[best][0][b]):
                 best_epoch[b] = epoch.number
                 best_W[b], best_H[b] = epoch.W[b], epoch.H[b]
     _, inner_loss, outer_loss, hard = zip(*record, strict=True)
@@ -120,21 +187,24 @@ def solve(
         H=best_H,
         best_epoch=best_epoch,
         n_epochs=len(record) - 1,
-        diverged=len(record) - 1 < settings["epochs"],
+        diverged=len(record) - 1 < settings["epochs"] or not all(finite),
         inner_loss=torch.stack(inner_loss),
         outer_loss=torch.stack(outer_loss),
-        hard=torch.stack(hard[1:]) if hard[1:] else hard[0][None][:0],
+        hard=torch.stack(hard)[1:],
     )
 
 
 def every_head(problem: Problem, *, every: int, **settings) -> Tensor:
-    """Run `iterate` and return the heads of every so many epochs, (n_kept, B, C, D).
+    """Run `iterate` and return the heads of every so many epochs, (n_kept, B, R, D).
 
-    The first is the initial head. A problem that overflows ends the run of all; the last
-    finite heads then stand for the epochs that are missing.
+    The first is the initial head. Where a problem overflows, its last finite head stands for
+    the epochs after it.
     """
+    heads = [problem.W]
+    for epoch in iterate(problem, **settings):
+        if epoch.number and epoch.number % every == 0:
+            heads.append(torch.where(epoch.finite[:, None, None], epoch.W, heads[-1]))
     n_kept = settings["epochs"] // every + 1
-    heads = [e.W.clone() for e in iterate(problem, **settings) if e.number % every == 0]
     return torch.stack(heads + heads[-1:] * (n_kept - len(heads)))
 
 
@@ -152,28 +222,32 @@ def flush_denormals():
         torch.set_flush_denormal(before)
 
 
-def _adam(parameter: Tensor, rates: Sequence[float]) -> Callable[[Tensor], None]:
-    """Return a function that applies one Adam step to ``parameter``, (B, ...), in place.
+class _Adam:
+    """Torch's fused Adam on ``parameter``, (B, ...), in place, with a rate for each problem.
 
-    It keeps torch's Adam state without the optimizer object, whose bookkeeping costs more
-    than the arithmetic of one step.
+    It is the kernel without the optimizer object, whose bookkeeping costs more than the
+    arithmetic of one step.
     """
-    first, second = torch.zeros_like(parameter), torch.zeros_like(parameter)
-    one_rate = len(set(rates)) == 1
 
-    def split(tensor):
-        return [tensor] if one_rate else list(tensor.unbind(0))
+    def __init__(self, parameter: Tensor, rates: Sequence[float]):
+        moments = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        self.state = [tensor.unbind(0) for tensor in (parameter, *moments)]
+        self.steps = [torch.zeros((), device=parameter.device) for _ in rates]
+        self.lots = [(r, [i for i, of in enumerate(rates) if of == r]) for r in sorted(set(rates))]
 
-    lots = [
-        ([p], [m], [v], [torch.zeros((), device=p.device)], rate)
-        for p, m, v, rate in zip(*map(split, (parameter, first, second)), rates, strict=False)
-    ]
-
-    def step(gradient):
-        for (p, m, v, steps, rate), g in zip(lots, split(gradient), strict=True):
-            adam(p, [g], m, v, [], steps, fused=True, lr=rate, **ADAM)
-
-    return step
+    def __call__(self, gradient: Tensor, active: Sequence[bool] | None = None):
+        """Take a step, or let the ``active`` problems take one."""
+        gradients = gradient.unbind(0)
+        parameter, *moments = self.state
+        for rate, members in self.lots:
+            if active is not None:
+                members = [i for i in members if active[i]]
+            if members:
+                tensors = parameter, gradients, *moments
+                lot = ([tensor[i] for i in members] for tensor in tensors)
+                steps = [self.steps[i] for i in members]
+                torch._foreach_add_(steps, 1)
+                torch._fused_adam_(*lot, [], steps, lr=rate, **ADAM)
 
 
 def _clip(gradient: Tensor, norm: float | None) -> Tensor:
@@ -182,8 +256,3 @@ def _clip(gradient: Tensor, norm: float | None) -> Tensor:
         return gradient
     length = torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)
     return gradient.mul_((norm / (length + 1e-6)).clamp_(max=1))
-
-
-def _cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
-    """Return the loss of each row, (B, rows), for one-hot ``Y`` of shape (rows, C)."""
-    return torch.logsumexp(logits, dim=-1) - (logits * Y).sum(-1)
