@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import judges, robustness
+from benchmarks import edits, judges, robustness
 from sklearn_hsfm.datasets import make_spurious_features
 
 
@@ -49,3 +49,11 @@ def test_judges_run(folder, capsys):
     shown = capsys.readouterr().out
     assert shown.count("| slices (the default) |") == 3
     assert shown.count("| DFR |") == 3
+
+
+def test_edits_are_described(folder, capsys):
+    np.savez(folder / "no_groups.npz", X=np.eye(3), y=[0, 1, 0], split=[0, 1, 2])
+    edits.main(["--data-dir", str(folder), "--seeds", "1"])
+    (row,) = capsys.readouterr().out.splitlines()[2:]
+    assert row.startswith("| adult_sex | 0.")
+    assert "| 0 ± 0.18 |" in row  # 32 features

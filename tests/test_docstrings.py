@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -35,17 +36,19 @@ def public_objects():
             thing = getattr(importlib.import_module(module), name)
             if inspect.isclass(thing) or inspect.isfunction(thing):
                 yield f"{module}.{name}", thing, None
-            for method, value in vars(thing).items() if inspect.isclass(thing) else ():
-                if not method.startswith("_") and isinstance(
-                    value, classmethod | property | type(public_modules)
-                ):
-                    yield f"{module}.{name}.{method}", thing, method
+            for base in getattr(thing, "__mro__", ()):
+                if not base.__module__.startswith("sklearn_hsfm"):
+                    continue
+                for method, value in vars(base).items():
+                    documented = isinstance(value, classmethod | property | FunctionType)
+                    if documented and not method.startswith("_"):
+                        yield f"{module}.{name}.{method}", thing, method
 
 
 @pytest.mark.parametrize(("path", "owner", "method"), list(public_objects()), ids=lambda v: str(v))
 def test_docstring(path, owner, method):
     ignored = set(IGNORED)
-    if method or {owner.__name__} & (NEEDS_THE_IMAGES | MADE_BY_OTHERS):
+    if method or owner.__name__ in NEEDS_THE_IMAGES | MADE_BY_OTHERS:
         ignored.add(IN_EXAMPLE_OF_CLASS)
     if hasattr(owner, "__dataclass_fields__") or hasattr(owner, "_fields"):
         ignored.add(FIELDS_ARE_ATTRIBUTES)

@@ -190,6 +190,8 @@ def test_planted_edits_are_found(data):
     assert [edits.shifts["place"].toward(c) for c in (0, 1)] == ["water", "land"]
     assert edits.shifts["place"].after.sum(axis=1) == pytest.approx([1, 1])
     assert "moved toward place water" in str(edits)
+    assert "from 0 to 1, against the shortcut: cosine +" in str(edits)
+    assert "from 3 to 2, against the shortcut: cosine +" in str(edits)
     back = describe_edits(planted(data, lambda v: -v), data.X_test, data.y_test, **known)
     assert back.alignment.max() < -0.95
 

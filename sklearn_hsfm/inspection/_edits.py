@@ -66,6 +66,8 @@ class EditDescription:
         Cosine between an edit and the direction that undoes the shortcut of its class: 1 moves
         straight from the group that the initial head finds easiest to the one it finds hardest,
         -1 the other way, 0 elsewhere; NaN where the class has one group.
+    easy, hard : ndarray of shape (n_classes,)
+        Names of those groups; None for a class with one.
     chance : float
         Standard deviation of that cosine for a random direction, 1 / sqrt(n_features).
     before, after : ndarray of shape (n_support, n_neighbors)
@@ -84,6 +86,8 @@ class EditDescription:
     y: np.ndarray
     length: np.ndarray
     alignment: np.ndarray
+    easy: np.ndarray
+    hard: np.ndarray
     chance: float
     before: np.ndarray
     after: np.ndarray
@@ -98,8 +102,9 @@ class EditDescription:
             lines += [
                 f"class {label}: {rows.sum()} support rows, edited by "
                 f"{self.length[rows].mean():.2f} standard deviations a feature",
-                f"  against the shortcut: cosine {self.alignment[rows].mean():+.2f} ± "
-                f"{self.alignment[rows].std():.2f} (a random direction: 0 ± {self.chance:.2f})",
+                f"  from {self.easy[c]} to {self.hard[c]}, against the shortcut: cosine "
+                f"{self.alignment[rows].mean():+.2f} ± {self.alignment[rows].std():.2f} "
+                f"(a random direction: 0 ± {self.chance:.2f})",
             ]
             for kind, shift in self.shifts.items():
                 gains = zip(shift.names, shift.before[c], shift.after[c], strict=True)
@@ -195,6 +200,8 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
         y=estimator.support_y_,
         length=norm / np.sqrt(d),
         alignment=along,
+        easy=found.easy,
+        hard=found.hard,
         chance=float(1 / np.sqrt(d)),
         before=before,
         after=after,

@@ -1,0 +1,62 @@
+"""Which way HSFM's edits point, on real features: a table, with the random direction beside it.
+
+``python -m benchmarks.edits --data-dir DIR`` looks at the test rows of every feature file of DIR
+that has groups within its classes.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from sklearn_hsfm import HSFMClassifier
+from sklearn_hsfm.datasets import load_features
+from sklearn_hsfm.inspection import describe_edits
+
+
+def main(argv=None):
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.edits", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder of .npz files")
+    parser.add_argument("--seeds", type=int, default=3, help="runs, 3 by default")
+    args = parser.parse_args(argv)
+    files = sorted(args.data_dir.glob("*.npz"))
+    if not files:
+        parser.error(f"--data-dir {args.data_dir} has no .npz file")
+    print("| features | cosine | random | length | nearest rows in the hard group |")
+    print("| --- | --- | --- | --- | --- |")
+    for path in files:
+        try:
+            data = load_features(path)
+        except ValueError:  # a file of images, or of something else
+            continue
+        if data.groups_test is None or data.X_val is None:
+            continue
+        if len(np.unique(data.groups_test)) <= len(np.unique(data.y_test)):
+            continue
+        runs = [describe(data, seed) for seed in range(args.seeds)]
+        chance = runs[0][0]
+        cosine, length, before, after = np.transpose([run[1:] for run in runs])
+        shares = f"{spread(before)} -> {spread(after)}"
+        cells = [path.stem, spread(cosine), f"0 ± {chance:.2f}", spread(length), shares]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def describe(data, seed):
+    """Return chance, mean cosine, mean length, and the shares of the hard groups, of one fit."""
+    clf = HSFMClassifier(random_state=seed)
+    clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    edits = describe_edits(clf, data.X_test, data.y_test, groups=data.groups_test)
+    shift = edits.shifts["group"]
+    hard = [list(shift.names).index(name) for name in edits.hard]
+    shares = (share[np.arange(len(hard)), hard].mean() for share in (shift.before, shift.after))
+    return edits.chance, edits.alignment.mean(), edits.length.mean(), *shares
+
+
+def spread(values):
+    """Return mean ± standard deviation."""
+    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
+
+
+if __name__ == "__main__":
+    main()
