@@ -28,9 +28,9 @@ def main(argv=None):
     for path in files:
         try:
             data = load_features(path)
-        except ValueError:  # a file of images, or of something else
+        except ValueError:  # a file of something else
             continue
-        if data.groups_test is None or data.X_val is None:
+        if data.X_train.ndim != 2 or data.groups_test is None or data.X_val is None:
             continue
         if len(np.unique(data.groups_test)) <= len(np.unique(data.y_test)):
             continue
