@@ -12,6 +12,7 @@ import numpy as np
 from sklearn_hsfm import HSFMClassifier
 from sklearn_hsfm.datasets import load_features
 from sklearn_hsfm.inspection import describe_edits
+from sklearn_hsfm.metrics import worst_group_accuracy_score
 
 
 def main(argv=None):
@@ -23,8 +24,8 @@ def main(argv=None):
     files = sorted(args.data_dir.glob("*.npz"))
     if not files:
         parser.error(f"--data-dir {args.data_dir} has no .npz file")
-    print("| features | cosine | random | length | nearest rows in the hard group |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| features | cosine | random | length | nearest in the hard group | worst group |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for path in files:
         try:
             data = load_features(path)
@@ -36,21 +37,25 @@ def main(argv=None):
             continue
         runs = [describe(data, seed) for seed in range(args.seeds)]
         chance = runs[0][0]
-        cosine, length, before, after = np.transpose([run[1:] for run in runs])
-        shares = f"{spread(before)} -> {spread(after)}"
-        cells = [path.stem, spread(cosine), f"0 ± {chance:.2f}", spread(length), shares]
+        cosine, length, *shares_and_worst = np.transpose([run[1:] for run in runs])
+        before, after, initial, repaired = map(spread, shares_and_worst)
+        cells = [path.stem, spread(cosine), f"0 ± {chance:.2f}", spread(length)]
+        cells += [f"{before} -> {after}", f"{initial} -> {repaired}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def describe(data, seed):
-    """Return chance, mean cosine, mean length, and the shares of the hard groups, of one fit."""
+    """Return chance, mean cosine, mean length, shares of the hard groups, and worst groups."""
     clf = HSFMClassifier(random_state=seed)
     clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
     edits = describe_edits(clf, data.X_test, data.y_test, groups=data.groups_test)
     shift = edits.shifts["group"]
     hard = [list(shift.names).index(name) for name in edits.hard]
     shares = (share[np.arange(len(hard)), hard].mean() for share in (shift.before, shift.after))
-    return edits.chance, edits.alignment.mean(), edits.length.mean(), *shares
+    repaired = worst_group_accuracy_score(data.y_test, clf.predict(data.X_test), data.groups_test)
+    clf.coef_, clf.intercept_ = clf.init_coef_, clf.init_intercept_
+    initial = worst_group_accuracy_score(data.y_test, clf.predict(data.X_test), data.groups_test)
+    return edits.chance, edits.alignment.mean(), edits.length.mean(), *shares, initial, repaired
 
 
 def spread(values):
