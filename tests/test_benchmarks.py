@@ -54,6 +54,7 @@ def test_judges_run(folder, capsys):
 def test_edits_are_described(folder, capsys):
     np.savez(folder / "no_groups.npz", X=np.eye(3), y=[0, 1, 0], split=[0, 1, 2])
     edits.main(["--data-dir", str(folder), "--seeds", "1"])
-    (row,) = capsys.readouterr().out.splitlines()[2:]
+    dominoes, row = capsys.readouterr().out.splitlines()[2:]
+    assert dominoes.startswith("| digit dominoes | 0.")
     assert row.startswith("| adult_sex | 0.")
     assert "| 0 ± 0.18 |" in row  # 32 features
