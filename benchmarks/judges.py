@@ -29,16 +29,25 @@ SETS = {
 }
 REFERENCES = ("DFR", "ERM, class-balanced")
 PARTS = ("half", "eighth", "skewed")
+HALF = "slices, half of the repeats"
 
 
 class Candidates(HSFMClassifierCV):
     """Solve as the classifier does, and keep the candidates instead of choosing."""
 
     def _average(self, settings, heads, final, split, held_out, scaler, judge):
+        self.scaler_, self.y_val_ = scaler, split.y_val
+        self.solved_ = settings, heads, split, held_out
+        self.keep(len(held_out))
+
+    def keep(self, n_splits):
+        """Go on with the candidates of the first splits."""
+        settings, heads, split, held_out = self.solved_
+        heads, held_out = heads[:, :, :n_splits], held_out[:n_splits]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        self.scaler_, self.mean_heads_, self.y_val_ = scaler, pool.mean(axis=1), split.y_val
+        self.mean_heads_ = pool.mean(axis=1)
         self.logits_, self.reference_, self.unedited_ = self._out_of_fold(
-            settings, heads, split, held_out, scaler
+            settings, heads, split, held_out, self.scaler_
         )
 
     def choose(self, rule, cells=None, unedited=None):
@@ -115,6 +124,14 @@ def by_counting_in_groups(c, groups):
         return by_groups(c, groups)
 
 
+def threshold_by_slices(c, groups):
+    """Let the slices place the threshold as well, instead of the classes."""
+    choice = by_slices(c, groups)
+    average = c.logits_[choice.chosen].mean(axis=0)[None]
+    offset, _ = _candidates._best_threshold(average, c.y_val_, choice.cells, np.min)
+    return choice._replace(offset=offset)
+
+
 def without_caution(c, groups):
     """Let edited heads win however little they are ahead."""
     return c.choose("worst_slice", unedited=np.zeros_like(c.unedited_))
@@ -136,6 +153,7 @@ JUDGES = {
     "tail loss": by_tail_loss,
     "slices, hits counted": by_counting,
     "groups, hits counted": by_counting_in_groups,
+    "slices, threshold by slices": threshold_by_slices,
     "slices, edits always": without_caution,
     "slices, best candidate alone": best_alone,
 }
@@ -161,6 +179,8 @@ def run(data, part, seed):
     c.fit(data.X_train, data.y_train, data.X_val, data.y_val)
     cells = data.groups_val[:, None] == np.unique(data.groups_val)
     predictions = {name: c.predict(X, judge(c, cells)) for name, judge in JUDGES.items()}
+    c.keep(c.n_repeats * c.cv // 2)
+    predictions[HALF] = c.predict(X, by_slices(c, cells))
     for name in REFERENCES:
         predictions[name] = METHODS[name].fit(data, seed, None).predict(X)
     return {n: worst_group_accuracy_score(y, p, groups) for n, p in predictions.items()}
@@ -201,7 +221,7 @@ def table(records, part):
     rows = [f"### Part of the validation rows that is mined and judges: {part}\n"]
     rows.append("| worst group of the other rows | " + " | ".join(names) + " | mean |")
     rows.append("| --- " * (len(names) + 2) + "|")
-    for judge in (*REFERENCES, *JUDGES):
+    for judge in (*REFERENCES, *JUDGES, HALF):
         values = [
             [r[judge] for r in records if r["part"] == part and r["set"] == name] for name in names
         ]

@@ -1,70 +1,99 @@
-"""Time whole fits against the plain autograd loop, side by side.
+"""Time fits against the plain autograd loop, DFR and plain training, side by side.
 
-``python -m benchmarks.speed`` from the root of the repository prints a table: the published
-settings at the sizes of the published data sets, on random features.
+``python -m benchmarks.speed`` from the root of the repository prints tables and writes them, with
+every number, to ``benchmarks/results/speed.md`` and ``speed.json``; with matplotlib also
+``speed.png``. Features are random, settings and sizes those of the published tables. Parts:
+
+fits
+    one fit at the sizes of a data set
+searches
+    1, 8 and 64 fits: other rates, supports and folds
+growth
+    an epoch against n, d, C, T and validation rows, each varied alone
 """
 
 import argparse
+import json
 import platform
 import time
+from pathlib import Path
 
 import numpy as np
+import sklearn
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_hsfm import HSFMClassifier, paper_settings
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, paper_settings
+from sklearn_hsfm.heads import DFRClassifier
 from tests.oracle import autograd_hsfm
 
-# training and validation rows of Tables 5, 8 and 9; 2048 features of a ResNet-50
-SIZES = {"waterbirds": (4795, 1199), "dominoes": (7980, 1998), "metashift": (1123, 81)}
+RESULTS = Path(__file__).parent / "results"
+
+# Rows for training and validation (Tables 5, 6, 8, 9 of the paper), of a ResNet-50's 2048
+# features; and the epochs that are timed, fewer where the autograd loop takes half a minute.
+SIZES = {
+    "waterbirds": (4795, 1199, 2, 40),
+    "dominoes": (7980, 1998, 2, 40),
+    "metashift": (1123, 81, 2, 10),
+    "celeba": (8192, 19867, 2, 2),
+    "cub": (6400, 3200, 200, 1),
+}
+# The paper prints no settings for CUB: 16 rows a class, and few steps, so that the loop ends.
+CUB = {
+    **{"support_per_class": 16, "T": 5, "inner_lr": 1e-4, "outer_lr": 0.1, "KH": 2, "Khard": 8},
+    **{"epochs": 1, "clip_norm": 10.0, "selection_fraction": None},
+}
 N_FEATURES = 2048
+BASE = {"n": 64, "d": 2048, "C": 2, "T": 10, "rows": 1000}
+GROWTH = {
+    "n": (16, 32, 64, 128, 256, 512, 1024, 2048),
+    "d": (128, 256, 512, 1024, 2048, 4096),
+    "C": (2, 4, 8, 16, 32, 64),
+    "T": (1, 2, 5, 10, 20, 40),
+    "rows": (500, 2000, 8000, 32000),
+}
 
 
-def main(argv=None):
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args(argv)
-    name = torch.cuda.get_device_name(args.device) if "cuda" in args.device else processor()
-    print(
-        f"{name}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, float32, "
-        f"{args.repeats} repeats in turn: median seconds [least, most]\n"
-    )
-    print("| sizes of | autograd loop | HSFMClassifier.fit | ratio |")
-    print("| --- | --- | --- | --- |")
-    for dataset in SIZES:
-        loop, fit = measure(dataset, args)
-        ratio = np.median(np.array(loop) / fit)
-        print(f"| {dataset} | {spread(loop)} | {spread(fit)} | {ratio:.1f} |", flush=True)
+def features(n_train, n_val, n_classes, d=N_FEATURES, seed=0):
+    """Return random features like those behind a ReLU, with a weak signal, and their labels."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(n_classes, d)) * 0.3
+    rows = []
+    for n in (n_train, n_val):
+        y = np.arange(n) % n_classes
+        X = np.maximum(rng.normal(size=(n, d)) + centres[y], 0).astype(np.float32)
+        rows += [X, y]
+    return rows
 
 
-def measure(dataset, args):
-    """Return the seconds of the loop and of the fit, in turn, after a warm-up of both."""
-    rng = np.random.default_rng(0)
-    n_train, n_val = SIZES[dataset]
-    X, X_val = (
-        np.maximum(rng.normal(size=(n, N_FEATURES)), 0).astype(np.float32) for n in (n_train, n_val)
-    )
-    y, y_val = np.arange(n_train) % 2, np.arange(n_val) % 2
-    head = 0.02 * rng.normal(size=(2, N_FEATURES)).astype(np.float32), np.zeros(2, np.float32)
-    settings = paper_settings(dataset)
+def settings_of(dataset):
+    """Return the published settings, at the number of epochs that is timed."""
+    if dataset == "cub":
+        return CUB
+    return {**paper_settings(dataset), "epochs": SIZES[dataset][3]}
+
+
+def hsfm(rows, settings, device, **params):
+    """Return a call that fits HSFMClassifier as published, and the estimator."""
+    C, d = rows[1].max() + 1, rows[0].shape[1]
+    head = 0.02 * np.random.default_rng(1).normal(size=(C, d)).astype(np.float32), np.zeros(C)
     clf = HSFMClassifier(
-        **settings, standardize=False, init_head=head, random_state=0, device=args.device
+        **{**settings, **params}, standardize=False, init_head=head, random_state=0, device=device
     )
+    return (lambda: clf.fit(*rows)), clf
 
-    def fit():
-        clf.fit(X, y, X_val, y_val)
 
-    def loop():
-        rows = clf.support_indices_
-        arrays = X[rows], y[rows], *head, X_val, y_val
-        plain = {k: settings[k] for k in settings.keys() - {"support_per_class"}}
-        plain.pop("selection_fraction")
-        autograd_hsfm(*(torch.tensor(a, device=args.device) for a in arrays), **plain)
-
-    fit(), loop()
-    seconds = [(seconds_of(loop), seconds_of(fit)) for _ in range(args.repeats)]
-    return zip(*seconds, strict=True)
+def autograd(rows, clf, settings, device):
+    """Return a call that runs the plain loop on the support that ``clf`` was fitted on."""
+    X, y, X_val, y_val = rows
+    kept = clf.support_indices_
+    arrays = [X[kept], y[kept], *clf.init_head, X_val, y_val]
+    tensors = [torch.tensor(a, device=device) for a in arrays]
+    tensors = [t.float() if t.is_floating_point() else t for t in tensors]
+    names = ("T", "KH", "Khard", "epochs", "inner_lr", "outer_lr", "clip_norm")
+    return lambda: autograd_hsfm(*tensors, **{k: settings[k] for k in names})
 
 
 def seconds_of(call):
@@ -76,9 +105,177 @@ def seconds_of(call):
     return time.perf_counter() - start
 
 
+def in_turn(calls, repeats):
+    """Return the seconds of each call, (calls, repeats), one after the other."""
+    return np.array([[seconds_of(call) for call in calls] for _ in range(repeats)]).T
+
+
+def fits(args):
+    """Time one fit at the sizes of the published sets."""
+    records = []
+    for dataset in args.sets:
+        n_train, n_val, C, _ = SIZES[dataset]
+        rows, settings = features(n_train, n_val, C), settings_of(dataset)
+        fit, clf = hsfm(rows, settings, args.device)
+        fit()  # warm-up, and the support for the loop
+        calls = {"autograd loop": autograd(rows, clf, settings, args.device), "HSFM": fit}
+        if C == 2:  # DFR wants groups, and takes minutes on 200 classes
+            groups = np.arange(n_val) // 2 % 2 * 2 + rows[3]
+            calls["DFR"] = lambda r=rows, g=groups: DFRClassifier(random_state=0).fit(
+                *r, groups_val=g
+            )
+        erm = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        calls["LogisticRegression"] = lambda r=rows, erm=erm: erm.fit(*r[:2])
+        seconds = in_turn(calls.values(), args.repeats)
+        times = dict(zip(calls, seconds.tolist(), strict=True))
+        records.append({"set": dataset, "epochs": settings["epochs"], "seconds": times})
+        print(f"fits: {dataset}", flush=True)
+    return records
+
+
+def searches(args):
+    """Time searches of 1, 8 and 64 fits at Waterbirds sizes against as many autograd loops."""
+    n_train, n_val, C, _ = SIZES["waterbirds"]
+    rows = features(n_train, n_val, C)
+    settings = settings_of("waterbirds")
+    fit, clf = hsfm(rows, settings, args.device)
+    fit()
+    loop = autograd(rows, clf, settings, args.device)
+    steps = {k: settings[k] for k in ("support_per_class", "T", "KH", "Khard", "epochs")}
+
+    def search(n_inner, n_repeats):
+        grid = {"C": [None], "inner_lr": np.geomspace(5e-6, 5e-4, n_inner), "outer_lr": [1.0]}
+        model = HSFMClassifierCV(
+            grid, n_repeats=n_repeats, init_head=clf.init_head, random_state=0,
+            device=args.device, **steps,
+        )  # fmt: skip
+        return lambda: model.fit(*rows)
+
+    calls = {1: fit, 8: search(2, 2), 64: search(8, 4)}
+    once = in_turn([loop], args.repeats)[0]
+    print("searches: autograd loop", flush=True)
+    records = []
+    for n, call in calls.items():
+        seconds = in_turn([call], args.repeats)[0]
+        records.append({"fits": n, "seconds": seconds.tolist(), "one loop": once.tolist()})
+        print(f"searches: {n}", flush=True)
+    return records
+
+
+def growth(args):
+    """Time an epoch of 10 edits against each size, and count its arithmetic."""
+    records = []
+    for name, values in GROWTH.items():
+        for value in values:
+            at = {**BASE, name: value}
+            C, n = at["C"], max(at["n"], at["C"])
+            rows = features(max(n, 128) + 1, at["rows"], C, at["d"])
+            settings = {
+                "support_per_class": -(-n // C), "T": at["T"], "KH": 10, "Khard": 64 // C + 1,
+                "epochs": 1, "inner_lr": 1e-4, "outer_lr": 0.1, "clip_norm": 10.0,
+                "selection_fraction": None,
+            }  # fmt: skip
+            fit, clf = hsfm(rows, settings, args.device)
+            longer, _ = hsfm(rows, settings, args.device, epochs=3)
+            fit(), longer()
+            calls = [fit, longer]
+            few = n * at["d"] * C * at["T"] < 2**26  # the loop is slow beyond
+            if few:
+                calls.append(autograd(rows, clf, settings, args.device))
+            seconds = np.median(in_turn(calls, args.repeats), axis=1)
+            record = {"varied": name, **at, "n": len(clf.support_y_), "autograd": None}
+            record["seconds"] = float(seconds[1] - seconds[0]) / 2  # without checks and copies
+            if few:
+                record["autograd"] = float(seconds[2])
+            records.append(record)
+            print(f"growth: {name}={value}", flush=True)
+    return records
+
+
+def ceilings(device):
+    """Return the largest GFLOP/s of a float32 product and GB/s of a sum, as measured here."""
+    A = torch.randn(2048, 2048, device=device)
+    x = torch.randn(2**26, device=device)
+    product = min(in_turn([lambda: A @ A], 10)[0][2:])
+    total = min(in_turn([x.sum], 10)[0][2:])
+    return {"GFLOP/s": 2 * 2048**3 / product / 1e9, "GB/s": 4 * 2**26 / total / 1e9}
+
+
+def work(record):
+    """Return the GFLOP and GB that an epoch of `growth` cannot do without, in the Gram form."""
+    n, d, T, R = record["n"], record["d"], record["T"], record["C"] if record["C"] > 2 else 1
+    m = (64 // record["C"] + 1) * record["C"]
+    # K and the product that gathers; the recursions; the head and its adjoint on support and Q
+    edit = 2 * n * n * d + 6 * n * n * T * R + (4 * n + 2 * m) * R * d
+    head = 2 * T * n * R * d + record["rows"] * R * d
+    # Support: read 5 times, gradient written, read, scaled, Adam reads 4 arrays and writes 3
+    moved = 10 * (5 + 4 + 7) * n * d + 10 * 2 * m * d + 2 * T * n * d + record["rows"] * d
+    return {"GFLOP": 2 * (10 * edit + head) / 1e9, "GB": 4 * moved / 1e9}
+
+
 def spread(values):
     """Return the median and the ends."""
     return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
+def tables(results):
+    """Return the Markdown text of all parts."""
+    top = results["ceilings"]
+    text = [
+        f"{results['machine']}; torch {results['torch']}, scikit-learn {results['sklearn']}; "
+        f"{results['threads']} thread(s); float32; {results['repeats']} repeats in turn: median "
+        f"seconds [least, most]. Ceilings measured in the same run: {top['GFLOP/s']:.0f} GFLOP/s "
+        f"(square product), {top['GB/s']:.1f} GB/s (sum of 256 MiB)."
+    ]
+    if "fits" in results:
+        names = ["autograd loop", "HSFM", "DFR", "LogisticRegression"]
+        text.append(f"| sizes of | epochs | {' | '.join(names)} | autograd / HSFM | DFR / HSFM |")
+        text[-1] += "\n" + "| --- " * 8 + "|"
+        for r in results["fits"]:
+            times = r["seconds"]
+            cells = [spread(times[k]) if k in times else "-" for k in names]
+            ratios = [
+                f"{np.median(np.divide(times[k], times['HSFM'])):.1f}" if k in times else "-"
+                for k in ("autograd loop", "DFR")
+            ]
+            row = " | ".join([r["set"], str(r["epochs"]), *cells, *ratios])
+            text[-1] += f"\n| {row} |"
+    if "searches" in results:
+        text.append("| fits | seconds | as many autograd loops | ratio |\n" + "| --- " * 4 + "|")
+        for r in results["searches"]:
+            loops = np.median(r["one loop"]) * r["fits"]
+            ratio = loops / np.median(r["seconds"])
+            row = f"{r['fits']} | {spread(r['seconds'])} | {loops:.0f} | {ratio:.1f}"
+            text[-1] += f"\n| {row} |"
+    if "growth" in results:
+        head = "| varied | n | d | C | T | rows | ms an epoch | autograd loop | GFLOP/s | GB/s |"
+        text.append(head + "\n" + "| --- " * 10 + "|")
+        for r in results["growth"]:
+            done, loop = work(r), r["autograd"]
+            cells = [r["varied"], *(r[k] for k in ("n", "d", "C", "T", "rows"))]
+            cells += [f"{1e3 * r['seconds']:.1f}", f"{1e3 * loop:.0f}" if loop else "-"]
+            cells += [f"{done['GFLOP'] / r['seconds']:.0f}", f"{done['GB'] / r['seconds']:.1f}"]
+            text[-1] += "\n| " + " | ".join(map(str, cells)) + " |"
+    return "\n\n".join(text)
+
+
+def picture(results, path):
+    """Draw the seconds of an epoch against each size, on log axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 2.8), layout="constrained")
+    panels = figure.subplots(1, len(GROWTH), sharey=True)
+    for panel, name in zip(panels, GROWTH, strict=True):
+        records = [r for r in results["growth"] if r["varied"] == name]
+        x = [r[name] for r in records]
+        panel.loglog(x, [r["seconds"] for r in records], "o-", label="HSFMClassifier")
+        loop = [(a, r["autograd"]) for a, r in zip(x, records, strict=True) if r["autograd"]]
+        panel.loglog(*zip(*loop, strict=True), "s--", label="autograd loop")
+        panel.set_xlabel({"rows": "validation rows"}.get(name, name))
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("seconds an epoch")
+    panels[0].legend(frameon=False)
+    figure.savefig(path, dpi=120)
 
 
 def processor():
@@ -88,6 +285,39 @@ def processor():
             return next(line.split(":")[1].strip() for line in file if "model name" in line)
     except (OSError, StopIteration):
         return platform.machine()
+
+
+def main(argv=None):
+    """Time the parts, print and write the tables."""
+    parts = {"fits": fits, "searches": searches, "growth": growth}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--sets", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args(argv)
+    on_gpu = "cuda" in args.device
+    results = {
+        "machine": torch.cuda.get_device_name(args.device) if on_gpu else processor(),
+        "torch": torch.__version__,
+        "sklearn": sklearn.__version__,
+        "threads": torch.get_num_threads(),
+        "repeats": args.repeats,
+        "ceilings": ceilings(args.device),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = "speed" if not on_gpu else "speed_gpu"
+    for part in args.parts:
+        results[part] = parts[part](args)
+        (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    text = tables(results)
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+    print("\n" + text)
+    if "growth" in results:
+        try:
+            picture(results, RESULTS / f"{name}.png")
+        except ModuleNotFoundError:
+            print("\nNo picture: matplotlib is not installed (the extra 'plot').")
 
 
 if __name__ == "__main__":

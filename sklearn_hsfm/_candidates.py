@@ -164,14 +164,12 @@ def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
     order = np.argsort(np.where(allowed, -score, np.inf), kind="stable")[: allowed.sum()]
     n_near, n_half = (np.sum(score[order] >= score[order[0]] - e) for e in (error, error / 2))
     chosen = order[: max(n_half, min(n_near, MIN_CANDIDATES))]
-    return Choice(
-        chosen, score, threshold, *_best_threshold(logits[chosen], y, cells, reduce), cells
-    )
+    average = logits[chosen].mean(axis=0)[None]
+    return Choice(chosen, score, threshold, *_best_threshold(average, y, cells, reduce), cells)
 
 
-def _best_threshold(logits, y, cells, reduce):
-    """Return the threshold at which the average of candidates scores best, and that score."""
-    average = logits.mean(axis=0)[None]
+def _best_threshold(average, y, cells, reduce):
+    """Return the threshold at which logits (1, n_samples, R) score best, and that score."""
     trials = trial_thresholds(average)
     values = reduce(expected_accuracies(average, y, cells, trials)[0], axis=-1)
     return trials[0, values.argmax()], values.max()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import edits, judges, robustness
+from benchmarks import edits, judges, robustness, speed
 from sklearn_hsfm.datasets import make_spurious_features
 
 
@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
         for name, key in (("X", "X"), ("y", "y"), ("group", "groups"))
     }
     np.savez(tmp_path / "adult_sex.npz", **whole, split=np.repeat([0, 1, 2], [300, 400, 200]))
-    for module in (judges, robustness):
+    for module in (judges, robustness, speed):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     return tmp_path
 
@@ -49,6 +49,18 @@ def test_judges_run(folder, capsys):
     shown = capsys.readouterr().out
     assert shown.count("| slices (the default) |") == 3
     assert shown.count("| DFR |") == 3
+
+
+def test_speed_runs(folder, capsys, monkeypatch):
+    monkeypatch.setattr(speed, "SIZES", {"metashift": (150, 60, 2, 1), "cub": (60, 40, 5, 1)})
+    monkeypatch.setattr(speed, "N_FEATURES", 20)
+    monkeypatch.setattr(speed, "GROWTH", {"n": (16, 32), "rows": (40, 80)})
+    speed.main(["--parts", "fits", "growth", "--sets", "metashift", "cub", "--repeats", "1"])
+    shown = capsys.readouterr().out
+    assert shown.count("| metashift | 1 | ") == 1
+    results = json.loads((folder / "results" / "speed.json").read_text())
+    assert [r["n"] for r in results["growth"] if r["varied"] == "n"] == [16, 32]
+    assert all(r["seconds"]["HSFM"][0] > 0 for r in results["fits"])
 
 
 def test_edits_are_described(folder, capsys):
