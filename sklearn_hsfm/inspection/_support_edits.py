@@ -100,9 +100,11 @@ class SupportEditDisplay:
             )
 
         def plane(Z, index):
-            Z = Z - found.center[index]
-            axes = np.stack([found.shortcut[index], found.label[index]], axis=-1)  # (n, d, 2)
-            return np.einsum("nd,ndk->nk", Z, axes)
+            at = np.empty((len(Z), 2))
+            for c in range(len(estimator.classes_)):
+                axes = np.column_stack([found.shortcut[c], found.label[c]])  # (n_features, 2)
+                at[index == c] = (Z[index == c] - found.center[c]) @ axes
+            return at
 
         index = np.searchsorted(estimator.classes_, estimator.support_y_)
         before, after = (
