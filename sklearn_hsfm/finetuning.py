@@ -1,7 +1,10 @@
 """ERM fine-tuning of a backbone on images, the paper's first stage, on skorch."""
 
+import copy
 import hashlib
 import json
+import math
+import os
 import tempfile
 from numbers import Integral, Real
 from pathlib import Path
@@ -15,16 +18,19 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, StepLR
 
 from sklearn_hsfm._classifier_cv import HSFMClassifierCV
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
 from sklearn_hsfm.extraction import FeatureExtractor
-from sklearn_hsfm.extraction._backbones import last_linear, load_network
+from sklearn_hsfm.extraction._backbones import described, last_linear, load_network
+from sklearn_hsfm.extraction._batches import run_batches
+from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
 
 __all__ = ["ERMClassifier", "make_hsfm_pipeline"]
@@ -43,7 +49,10 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     epochs : int, default=20
         Epochs at most.
     lr : float, default=1e-3
-        Learning rate of SGD.
+        Learning rate of SGD, the largest of a schedule.
+    schedule : {"cosine", "step", "one-cycle"} or None, default=None
+        Of the learning rate, over all steps of all epochs: down along a cosine; to a tenth after
+        each third of the epochs; up and down again as torch's `OneCycleLR`; or constant.
     momentum : float, default=0.9
         Momentum of SGD.
     weight_decay : float, default=1e-4
@@ -65,6 +74,9 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         "auto" takes a CUDA device where there is one.
     precision : {"float32", "bfloat16"}, default="float32"
         Of the forward pass; weights stay float32.
+    n_jobs : int or None, default=None
+        Processes that decode and augment images; None leaves that to the one that trains. Each
+        number of them draws other augmentations.
     random_state : int, RandomState instance or None, default=None
         Draws the head, the held-out images, batches and augmentation.
     verbose : int, default=0
@@ -116,6 +128,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         "preprocess": [StrOptions({"auto"}), callable],
         "epochs": _COUNT,
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"cosine", "step", "one-cycle"}), None],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": _NOT_NEGATIVE,
         "batch_size": _COUNT,
@@ -125,6 +138,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         "checkpoint_dir": "no_validation",
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
+        "n_jobs": [None, *_COUNT],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -137,6 +151,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         preprocess="auto",
         epochs=20,
         lr=1e-3,
+        schedule=None,
         momentum=0.9,
         weight_decay=1e-4,
         batch_size=32,
@@ -146,6 +161,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         checkpoint_dir=None,
         device="auto",
         precision="float32",
+        n_jobs=None,
         random_state=None,
         verbose=0,
     ):
@@ -154,6 +170,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         self.preprocess = preprocess
         self.epochs = epochs
         self.lr = lr
+        self.schedule = schedule
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.batch_size = batch_size
@@ -163,6 +180,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.precision = precision
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -205,7 +223,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             network, self.preprocess_ = load_network(self.backbone, self.weights, self.preprocess)
             network = _with_head(network, len(self.classes_))
             train, valid = self._parts(images, y, X_val, y_val, rng)
-            net = self._net(network, valid, seed)
+            net = self._net(network, train, valid, seed)
             self._train(net, train, seed)
         self.module_ = net.module_.cpu().eval()
         self.history_ = {
@@ -238,8 +256,12 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         valid = _Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
         return _Rows(images, y, every, self.preprocess_, augment), valid
 
-    def _net(self, network, valid, seed):
+    def _net(self, network, train, valid, seed):
         callbacks = [("seed", _SeedOfEpoch(seed))]
+        if self.schedule is not None:
+            n_batches = math.ceil(len(train) / self.batch_size)
+            rates = _learning_rates(self.schedule, self.lr, self.epochs, n_batches)
+            callbacks.append(("schedule", _Schedule(rates)))
         if self.patience is not None:
             stop = EarlyStopping(
                 "valid_acc", patience=self.patience, lower_is_better=False, sink=lambda *a: None
@@ -256,6 +278,8 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             max_epochs=self.epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
+            iterator_train__num_workers=self.n_jobs or 0,
+            iterator_valid__num_workers=self.n_jobs or 0,
             classes=np.arange(len(self.classes_)),
             train_split=predefined_split(valid),
             callbacks=callbacks,
@@ -280,6 +304,9 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             if left > 0 and not self._has_stopped(net.history):
                 net.partial_fit(train, epochs=left)
             history = net.history
+            done = "valid_acc" in history[-1] and len(history) == self.epochs
+            if not (done or self._has_stopped(history)):
+                raise KeyboardInterrupt  # which skorch takes for the end of the training
             net.load_params(checkpoint=best)
             net.history = history
 
@@ -292,10 +319,12 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
 
     def _run_id(self, train, seed):
         settings = {
-            name: repr(value)
+            name: described(value)
             for name, value in self.get_params(deep=False).items()
             if name not in ("backbone", "checkpoint_dir", "device", "epochs", "verbose")
         }
+        if self.schedule is not None:  # without one more epochs can be added to a run
+            settings["epochs"] = self.epochs
         settings["random_state"] = seed if self.random_state is not None else "any"
         settings["n_train"], settings["classes"] = len(train), self.classes_.tolist()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -364,15 +393,16 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self, "module_")
-        extractor = FeatureExtractor(
-            self,
-            layer="output",
-            batch_size=self.batch_size,
-            device=self.device,
-            precision=self.precision,
-            progress=False,
-        )
-        return extractor.fit_transform(X)
+        images, network = Images(X), copy.deepcopy(self.module_)
+        run = torch_engine(network, network, resolve_device(self.device), self.precision)
+        n_threads = self.n_jobs or min(8, os.cpu_count() or 1)
+        logits = np.empty((len(images), len(self.classes_)), dtype=np.float32)
+        rows = range(len(images))
+        for some, values in run_batches(
+            run, images, rows, self.preprocess_, self.batch_size, n_threads
+        ):
+            logits[some] = values
+        return logits
 
     def __sklearn_tags__(self):
         """Return the tags: images are not two-dimensional."""
@@ -436,6 +466,30 @@ class _SeedOfEpoch(Callback):
 
     def on_epoch_begin(self, net, **kwargs):
         torch.manual_seed(self.seed + len(net.history))
+
+
+class _Schedule(Callback):
+    """Set the learning rate by the number of the step: a run that resumes needs no state."""
+
+    def __init__(self, rates):
+        self.rates = rates
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training:
+            epoch, batch = len(net.history) - 1, len(net.history[-1, "batches"]) - 1
+            for group in net.optimizer_.param_groups:
+                group["lr"] = self.rates[epoch][batch]
+
+
+def _learning_rates(schedule, lr, epochs, n_batches):
+    """Return the rates of the steps, a list an epoch, as torch's schedulers give them."""
+    n_steps = epochs * n_batches
+    scheduler = {
+        "cosine": LRScheduler(CosineAnnealingLR, T_max=n_steps),
+        "step": LRScheduler(StepLR, step_size=math.ceil(epochs / 3) * n_batches),
+        "one-cycle": LRScheduler(OneCycleLR, max_lr=lr, total_steps=n_steps, cycle_momentum=False),
+    }[schedule]
+    return scheduler.simulate(n_steps, lr).reshape(epochs, n_batches).tolist()
 
 
 class _Rows(torch.utils.data.Dataset):
