@@ -32,12 +32,13 @@ def main(argv=None):
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="the fastest batch counts")
+    parser.add_argument("--cpu-time", action="store_true", help="where other work runs beside it")
     args = parser.parse_args(argv)
     versions = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES if has(p)]
     print(
         f"{processor()}, {torch.get_num_threads()} thread(s), {', '.join(versions)}, "
-        f"batches of {args.batch_size}\n"
+        f"batches of {args.batch_size}, {'CPU' if args.cpu_time else 'wall'} time\n"
     )
     print("| network | engine | images/s | seconds to start | relative error |")
     print("| --- | --- | --- | --- | --- |")
@@ -51,30 +52,42 @@ def main(argv=None):
         )
         with torch.inference_mode():
             exact = network(batch).numpy()
-        for engine in args.engines:
-            cells = measure(ENGINES[engine], network, batch, exact, args.seconds)
-            print(f"| {name} | {engine} | {' | '.join(cells)} |", flush=True)
+        clock = time.process_time if args.cpu_time else time.perf_counter
+        runs = {engine: started(ENGINES[engine], network, batch, clock) for engine in args.engines}
+        took = {engine: [] for engine in runs}
+        for _ in range(args.rounds):  # in turn, so that other work holds all of them up alike
+            for engine, (run, *_) in runs.items():
+                took[engine].append(timed(run, batch, clock)[1] if callable(run) else np.nan)
+        for engine, (run, seconds, features) in runs.items():
+            if callable(run):
+                error = np.linalg.norm(features - exact) / np.linalg.norm(exact)
+                speed = len(batch) / min(took[engine])
+                print(f"| {name} | {engine} | {speed:.1f} | {seconds:.1f} | {error:.1e} |")
+            else:
+                print(f"| {name} | {engine} | {run} | - | - |")
 
 
-def measure(engine, network, batch, exact, seconds):
-    """Return the cells of one engine."""
+def started(engine, network, batch, clock):
+    """Return what runs the network, the seconds to its first features, and these.
+
+    Where an engine cannot be started, what stands in the place of the first says why.
+    """
     torch.compiler.reset()
-    start = time.perf_counter()
+    start = clock()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run = engine(network, batch)
             features = run(batch)
     except Exception as error:  # whatever a compiler raises is its row of the table
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:60]}", "-", "-"
-    started = time.perf_counter() - start
-    n_batches, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds or n_batches < 2:
-        run(batch)
-        n_batches += 1
-    speed = n_batches * len(batch) / (time.perf_counter() - start)
-    error = np.linalg.norm(features - exact) / np.linalg.norm(exact)
-    return f"{speed:.1f}", f"{started:.1f}", f"{error:.1e}"
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:60]}", None, None
+    return run, clock() - start, features
+
+
+def timed(run, batch, clock):
+    """Return what a call returns, and its seconds."""
+    start = clock()
+    return run(batch), clock() - start
 
 
 def eager(network, batch):
@@ -90,7 +103,8 @@ def eager(network, batch):
 
 def channels_last(network, batch, forward=None):
     """Run float32 with channels last."""
-    forward = forward or network.to(memory_format=torch.channels_last)
+    if forward is None:
+        forward = network.to(memory_format=torch.channels_last)
 
     def run(x):
         with torch.inference_mode():

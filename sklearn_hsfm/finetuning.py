@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import math
-import os
 import tempfile
 from numbers import Integral, Real
 from pathlib import Path
@@ -395,12 +394,9 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "module_")
         images, network = Images(X), copy.deepcopy(self.module_)
         run = torch_engine(network, network, resolve_device(self.device), self.precision)
-        n_threads = self.n_jobs or min(8, os.cpu_count() or 1)
         logits = np.empty((len(images), len(self.classes_)), dtype=np.float32)
         rows = range(len(images))
-        for some, values in run_batches(
-            run, images, rows, self.preprocess_, self.batch_size, n_threads
-        ):
+        for some, values in run_batches(run, images, rows, self.preprocess_, self.batch_size):
             logits[some] = values
         return logits
 

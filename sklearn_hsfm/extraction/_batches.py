@@ -1,5 +1,6 @@
 """Images through a network batch by batch, while the next ones are decoded."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -9,16 +10,22 @@ from tqdm.auto import tqdm
 _AHEAD = 3  # batches that are decoded while one is in the network
 
 
-def run_batches(run, images, rows, preprocess, batch_size, n_threads, progress=False):
+def decoders(n_jobs=None):
+    """Return a pool of threads that decode."""
+    return ThreadPoolExecutor(n_jobs or min(8, os.cpu_count() or 1))
+
+
+def run_batches(run, images, rows, preprocess, batch_size, n_jobs=None, progress=False):
     """Yield the rows of each batch and their features.
 
-    ``run`` takes a batch of preprocessed images; ``progress`` is that of `FeatureExtractor`.
+    ``run`` takes a batch of preprocessed images; ``n_jobs`` and ``progress`` are those of
+    `FeatureExtractor`.
     """
     load = _Loader(images, preprocess)
     batches = (list(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))
     disable = {"auto": None, True: False, False: True}[progress]
     with (
-        ThreadPoolExecutor(n_threads) as pool,
+        decoders(n_jobs) as pool,
         tqdm(total=len(rows), unit="image", disable=disable) as shown,
     ):
         waiting = [(b, [pool.submit(load, row) for row in b]) for b in islice(batches, _AHEAD)]

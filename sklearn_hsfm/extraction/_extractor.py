@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import nn
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm.extraction._backbones import load_backbone
-from sklearn_hsfm.extraction._batches import run_batches
+from sklearn_hsfm.extraction._batches import decoders, run_batches
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._engines import PRECISIONS, check_engine
 from sklearn_hsfm.extraction._images import Images
@@ -88,6 +87,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     -----
     In a search, extraction is repeated for every candidate unless ``cache_dir`` is set: set it,
     or extract once and search on features.
+
+    Many files are extracted by many processes or machines that share ``cache_dir``: each calls
+    ``transform(files[k::n])`` for its own ``k`` of ``n``, and ``transform(files)`` afterwards
+    finds everything there. A file counts as the same by path, time and size, so all must see it
+    under one path; SQLite needs a file system whose locks work, which some network ones lack.
 
     A network is copied by every clone; wrap the fitted extractor into `FrozenEstimator` to
     avoid that. The network itself is not pickled where it has a name: it is loaded again.
@@ -168,8 +172,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Raises
         ------
         ValueError
-            If the backbone, its layer or its weights do not exist or fit, or ``X`` holds no
-            images.
+            If the backbone, its layer or its weights do not exist or fit; if ``X`` holds no
+            images; if the engine has no such precision or device, or is more than 1 % off.
+        ImportError
+            If the packages of the backbone or the engine are missing; the message names the
+            extra.
         OSError
             If weights cannot be downloaded; the message says where to put the file.
         """
@@ -265,7 +272,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         def key(row):
             return hashlib.sha256(settled + images.key(row, lambda: images.load(row))).digest()
 
-        with ThreadPoolExecutor(self._n_threads()) as pool:
+        with decoders(self.n_jobs) as pool:
             return list(pool.map(key, range(len(images))))
 
     def _run(self, images, rows, engine=None, precision=None):
@@ -274,7 +281,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         run = backbone.runner(engine or self.engine, self._device(), precision or self.precision_)
         progress = self.progress if engine is None else False
         return run_batches(
-            run, images, rows, backbone.preprocess, self.batch_size, self._n_threads(), progress
+            run, images, rows, backbone.preprocess, self.batch_size, self.n_jobs, progress
         )
 
     def _device(self):
@@ -292,9 +299,6 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 )
             self._backbone = backbone
         return self._backbone
-
-    def _n_threads(self):
-        return self.n_jobs or min(8, os.cpu_count() or 1)
 
     @property
     def _n_features_out(self):
