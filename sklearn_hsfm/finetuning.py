@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
+from skorch.history import History
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, StepLR
 
@@ -292,13 +293,12 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             folder = Path(scratch if self.checkpoint_dir is None else self.checkpoint_dir)
             folder.mkdir(parents=True, exist_ok=True)
             _check_same_run(folder, self._run_id(train, seed))
-            last = Checkpoint(monitor=None, dirname=folder, fn_prefix="last_", f_pickle=None)
+            last = _Last(folder / "last.pt")
             best = Checkpoint(monitor="valid_acc_best", dirname=folder, fn_prefix="best_")
             # The best is written first: "last" is what says how far a run has come.
             net.set_params(callbacks=[*net.callbacks, ("best", best), ("last", last)])
             net.initialize()
-            if (folder / "last_history.json").is_file():
-                net.load_params(checkpoint=last)
+            last.resume(net)
             left = self.epochs - len(net.history)
             if left > 0 and not self._has_stopped(net.history):
                 net.partial_fit(train, epochs=left)
@@ -462,6 +462,31 @@ class _SeedOfEpoch(Callback):
 
     def on_epoch_begin(self, net, **kwargs):
         torch.manual_seed(self.seed + len(net.history))
+
+
+class _Last(Callback):
+    """Keep the end of each epoch in one file, replaced as a whole: no kill leaves half of it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_epoch_end(self, net, **kwargs):
+        state = {
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "history": json.dumps(net.history.to_list()),
+        }
+        new = self.path.with_suffix(".new")
+        torch.save(state, new)
+        new.replace(self.path)
+
+    def resume(self, net):
+        """Take a network to where the file left it, if there is one."""
+        if self.path.is_file():
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            net.module_.load_state_dict(state["module"])
+            net.optimizer_.load_state_dict(state["optimizer"])
+            net.history = History(json.loads(state["history"]))
 
 
 class _Schedule(Callback):

@@ -2,6 +2,7 @@
 
 import pickle
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,27 @@ def test_a_schedule_resumes_in_the_middle(network, scenes, tmp_path, schedule):
     assert np.array_equal(weights_of(resumed), weights_of(whole))
     with pytest.raises(ValueError, match="holds a run with other settings"):  # another curve
         resumed.set_params(epochs=7).fit(*parts)
+
+
+def test_a_run_killed_while_it_writes_resumes(network, scenes, tmp_path, monkeypatch):
+    X, y = scenes
+    whole = erm(network).fit(X, y)
+    save, n_saved = torch.save, []
+
+    def die(state, path, *args, **kwargs):
+        save(state, path, *args, **kwargs)
+        n_saved.append(path)
+        if "last" in str(path) and sum("last" in str(p) for p in n_saved) == 3:
+            Path(path).write_bytes(b"half of it")
+            raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", die)
+        with pytest.raises(OSError, match="killed"):
+            erm(network, checkpoint_dir=tmp_path).fit(X, y)
+    resumed = erm(network, checkpoint_dir=tmp_path).fit(X, y)
+    assert np.array_equal(weights_of(resumed), weights_of(whole))
+    np.testing.assert_array_equal(resumed.history_["train_loss"], whole.history_["train_loss"])
 
 
 @pytest.mark.parametrize("schedule", [None, "cosine", "step", "one-cycle"])
