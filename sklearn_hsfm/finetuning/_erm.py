@@ -1,4 +1,4 @@
-"""ERM fine-tuning of a backbone on images, the paper's first stage, on skorch."""
+"""ERMClassifier: a backbone fine-tuned end to end on images."""
 
 import copy
 import hashlib
@@ -12,28 +12,29 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import Checkpoint, EarlyStopping
 from skorch.helper import predefined_split
-from skorch.history import History
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, StepLR
 
-from sklearn_hsfm._classifier_cv import HSFMClassifierCV
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
-from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.extraction._backbones import described, last_linear, load_network
 from sklearn_hsfm.extraction._batches import run_batches
 from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
-
-__all__ = ["ERMClassifier", "make_hsfm_pipeline"]
+from sklearn_hsfm.finetuning._training import (
+    Last,
+    Net,
+    Rows,
+    Schedule,
+    SeedOfEpoch,
+    flip,
+    learning_rates,
+)
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
@@ -245,29 +246,29 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         """Return the data sets that are trained on and that choose the epoch."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val come together; only one of them was passed.")
-        augment = _flip if self.augment == "flip" else self.augment
+        augment = flip if self.augment == "flip" else self.augment
         every = np.arange(len(y))
         if X_val is None:
             held = stratified_part(y, self.validation_fraction, rng)
-            train = _Rows(images, y, every[~held], self.preprocess_, augment)
-            return train, _Rows(images, y, every[held], self.preprocess_)
+            train = Rows(images, y, every[~held], self.preprocess_, augment)
+            return train, Rows(images, y, every[held], self.preprocess_)
         images_val, y_val = self._labelled(X_val, y_val, "y_val")
         y_val = class_indices(y_val, self.classes_, "y_val")
-        valid = _Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
-        return _Rows(images, y, every, self.preprocess_, augment), valid
+        valid = Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
+        return Rows(images, y, every, self.preprocess_, augment), valid
 
     def _net(self, network, train, valid, seed):
-        callbacks = [("seed", _SeedOfEpoch(seed))]
+        callbacks = [("seed", SeedOfEpoch(seed))]
         if self.schedule is not None:
             n_batches = math.ceil(len(train) / self.batch_size)
-            rates = _learning_rates(self.schedule, self.lr, self.epochs, n_batches)
-            callbacks.append(("schedule", _Schedule(rates)))
+            rates = learning_rates(self.schedule, self.lr, self.epochs, n_batches)
+            callbacks.append(("schedule", Schedule(rates)))
         if self.patience is not None:
             stop = EarlyStopping(
                 "valid_acc", patience=self.patience, lower_is_better=False, sink=lambda *a: None
             )
             callbacks.append(("stop", stop))
-        return _Net(
+        return Net(
             network,
             precision=self.precision,
             criterion=nn.CrossEntropyLoss,
@@ -293,7 +294,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             folder = Path(scratch if self.checkpoint_dir is None else self.checkpoint_dir)
             folder.mkdir(parents=True, exist_ok=True)
             _check_same_run(folder, self._run_id(train, seed))
-            last = _Last(folder / "last.pt")
+            last = Last(folder / "last.pt")
             best = Checkpoint(monitor="valid_acc_best", dirname=folder, fn_prefix="best_")
             # The best is written first: "last" is what says how far a run has come.
             net.set_params(callbacks=[*net.callbacks, ("best", best), ("last", last)])
@@ -405,137 +406,6 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
-
-
-def make_hsfm_pipeline(backbone="resnet50", *, head=None, **extractor):
-    """Return the pipeline from images to a repaired head.
-
-    Parameters
-    ----------
-    backbone : str, torch.nn.Module or estimator, default="resnet50"
-        As in `FeatureExtractor`; an `ERMClassifier` that is not fitted is fine-tuned first.
-    head : estimator, default=None
-        The classifier on features; None is `HSFMClassifierCV()`.
-    **extractor
-        Parameters of `FeatureExtractor`, such as ``weights`` and ``cache_dir``.
-
-    Returns
-    -------
-    Pipeline
-        Steps "features" and "head". Fitting it with ``X_val`` needs scikit-learn's metadata
-        routing switched on.
-
-    Examples
-    --------
-    >>> from sklearn_hsfm.finetuning import make_hsfm_pipeline
-    >>> pipe = make_hsfm_pipeline("resnet18", weights=None, cache_dir="features")
-    >>> [name for name, _ in pipe.steps]
-    ['features', 'head']
-    """
-    steps = [
-        ("features", FeatureExtractor(backbone, **extractor)),
-        ("head", HSFMClassifierCV() if head is None else head),
-    ]
-    return Pipeline(steps, transform_input=["X_val"])
-
-
-class _Net(NeuralNetClassifier):
-    """skorch's classifier with a forward pass of lower precision."""
-
-    def __init__(self, *args, precision="float32", **kwargs):
-        super().__init__(*args, **kwargs)
-        self.precision = precision
-
-    def infer(self, x, **fit_params):
-        device = torch.device(self.device)
-        low = self.precision != "float32"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
-            out = super().infer(x, **fit_params)
-        return out.float()
-
-
-class _SeedOfEpoch(Callback):
-    """Seed each epoch by its number: a run that resumes draws what it would have drawn."""
-
-    def __init__(self, seed):
-        self.seed = seed
-
-    def on_epoch_begin(self, net, **kwargs):
-        torch.manual_seed(self.seed + len(net.history))
-
-
-class _Last(Callback):
-    """Keep the end of each epoch in one file, replaced as a whole: no kill leaves half of it."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_epoch_end(self, net, **kwargs):
-        state = {
-            "module": net.module_.state_dict(),
-            "optimizer": net.optimizer_.state_dict(),
-            "history": json.dumps(net.history.to_list()),
-        }
-        new = self.path.with_suffix(".new")
-        torch.save(state, new)
-        new.replace(self.path)
-
-    def resume(self, net):
-        """Take a network to where the file left it, if there is one."""
-        if self.path.is_file():
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            net.module_.load_state_dict(state["module"])
-            net.optimizer_.load_state_dict(state["optimizer"])
-            net.history = History(json.loads(state["history"]))
-
-
-class _Schedule(Callback):
-    """Set the learning rate by the number of the step: a run that resumes needs no state."""
-
-    def __init__(self, rates):
-        self.rates = rates
-
-    def on_batch_begin(self, net, training=False, **kwargs):
-        if training:
-            epoch, batch = len(net.history) - 1, len(net.history[-1, "batches"]) - 1
-            for group in net.optimizer_.param_groups:
-                group["lr"] = self.rates[epoch][batch]
-
-
-def _learning_rates(schedule, lr, epochs, n_batches):
-    """Return the rates of the steps, a list an epoch, as torch's schedulers give them."""
-    n_steps = epochs * n_batches
-    scheduler = {
-        "cosine": LRScheduler(CosineAnnealingLR, T_max=n_steps),
-        "step": LRScheduler(StepLR, step_size=math.ceil(epochs / 3) * n_batches),
-        "one-cycle": LRScheduler(OneCycleLR, max_lr=lr, total_steps=n_steps, cycle_momentum=False),
-    }[schedule]
-    return scheduler.simulate(n_steps, lr).reshape(epochs, n_batches).tolist()
-
-
-class _Rows(torch.utils.data.Dataset):
-    """Some images with their labels, preprocessed, augmented for training."""
-
-    def __init__(self, images, y, rows, preprocess, augment=None):
-        self.images, self.y, self.rows = images, y, rows
-        self.preprocess, self.augment = preprocess, augment
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        row = self.rows[index]
-        image = self.images.load(row)
-        if self.augment is not None:
-            image = self.augment(image)
-        return self.preprocess(image), int(self.y[row])
-
-
-def _flip(image):
-    """Mirror a PIL image, or a tensor (3, H, W), half of the time."""
-    from torchvision.transforms.functional import hflip
-
-    return hflip(image) if torch.rand(()) < 0.5 else image
 
 
 def _with_head(network, n_classes):
