@@ -193,7 +193,7 @@ def test_backbones_that_are_not_here(name, error, message, pixels, monkeypatch):
 # Engines.
 
 
-@pytest.fixture(params=["openvino", "onnxruntime"])
+@pytest.fixture(params=["openvino", pytest.param("onnxruntime", marks=pytest.mark.slow)])
 def engine(request):
     absent = [p for p in PACKAGES[request.param] if importlib.util.find_spec(p) is None]
     if absent:
