@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sklearn_hsfm.extraction._engines import compiled_engine, torch_engine
+from sklearn_hsfm.extraction._engines import openvino_engine, torch_engine
 
 SEED = 0  # of weights=None: the same random network everywhere
 
@@ -51,10 +51,9 @@ class Backbone:
         """Return a function from a preprocessed batch to its features, an array."""
         if engine == "torch":
             return torch_engine(self.network, self.features, device, precision)
-        key = engine, precision
-        if key not in self._compiled:
-            self._compiled[key] = compiled_engine(engine, self.features, precision)
-        return self._compiled[key]
+        if precision not in self._compiled:
+            self._compiled[precision] = openvino_engine(self.features, precision)
+        return self._compiled[precision]
 
 
 def load_backbone(backbone, weights, layer, preprocess):

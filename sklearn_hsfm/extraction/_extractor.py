@@ -46,16 +46,17 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         belongs to the weights; for a network, resize to 256, crop of 224, ImageNet's mean.
     batch_size : int, default=32
         Images in the network at once.
-    engine : {"torch", "openvino", "onnxruntime"}, default="torch"
-        What runs the network. The others compile it for the CPU, which takes seconds, and need
-        ``pip install 'sklearn_hsfm[openvino]'`` or ``[onnx]``. ``fit`` compares their features
-        with those of torch on one image and refuses an engine that is off by more than 1 %.
+    engine : {"torch", "openvino"}, default="torch"
+        What runs the network. OpenVINO compiles it for the CPU, which takes seconds and pays for
+        hundreds of images; it needs ``pip install 'sklearn_hsfm[openvino]'``. ``fit`` compares
+        its features with those of torch on one image and refuses it if they are off by more
+        than 1 %.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device where there is one and the engine can use it.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Of the forward pass. "auto" is float16 on CUDA, bfloat16 on CPUs with AMX, else float32;
-        and float32 as well where ``fit`` finds the others off by more than 1 %. Compiled engines
-        have no float16, ONNX Runtime float32 alone.
+        and float32 as well where ``fit`` finds the others off by more than 1 %. OpenVINO has no
+        float16.
     n_jobs : int or None, default=None
         Threads that decode images while the network runs; None is one a core, 8 at most.
     cache_dir : path or None, default=None
