@@ -195,7 +195,20 @@ def test_patience_stops(network, scenes):
     X, y = scenes
     clf = erm(network, epochs=50, patience=3, lr=1e-6).fit(X, y)
     assert clf.n_iter_ < 50
-    assert clf.n_iter_ - clf.best_epoch_ <= 3
+    assert clf.n_iter_ - clf.best_epoch_ == 3
+
+
+def test_patience_counts_over_an_interruption(network, scenes, tmp_path):
+    X, y = scenes
+    settings = {"patience": 3, "lr": 1e-6, "epochs": 50, "checkpoint_dir": tmp_path}
+    whole = erm(network, **settings | {"checkpoint_dir": None}).fit(X, y)
+    erm(network, **settings | {"epochs": whole.n_iter_ - 1}).fit(X, y)  # one before it stops
+    for _ in range(2):  # goes on, then finds nothing to do
+        resumed = erm(network, **settings).fit(X, y)
+        assert resumed.n_iter_ == whole.n_iter_
+        assert np.array_equal(weights_of(resumed), weights_of(whole))
+    with pytest.raises(KeyboardInterrupt):
+        erm(network, patience=3, augment=Stopper(100)).fit(X, y)
 
 
 def test_predicting_leaves_the_network_alone(network, scenes):

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Checkpoint, EarlyStopping
+from skorch.callbacks import Checkpoint
 from skorch.helper import predefined_split
 from torch import nn
 
@@ -29,6 +29,7 @@ from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.finetuning._training import (
     Last,
     Net,
+    Patience,
     Rows,
     Schedule,
     SeedOfEpoch,
@@ -263,11 +264,6 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             n_batches = math.ceil(len(train) / self.batch_size)
             rates = learning_rates(self.schedule, self.lr, self.epochs, n_batches)
             callbacks.append(("schedule", Schedule(rates)))
-        if self.patience is not None:
-            stop = EarlyStopping(
-                "valid_acc", patience=self.patience, lower_is_better=False, sink=lambda *a: None
-            )
-            callbacks.append(("stop", stop))
         return Net(
             network,
             precision=self.precision,
@@ -296,26 +292,21 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             _check_same_run(folder, self._run_id(train, seed))
             last = Last(folder / "last.pt")
             best = Checkpoint(monitor="valid_acc_best", dirname=folder, fn_prefix="best_")
+            stop = Patience(self.patience)
             # The best is written first: "last" is what says how far a run has come.
-            net.set_params(callbacks=[*net.callbacks, ("best", best), ("last", last)])
+            ends = [("best", best), ("last", last), ("stop", stop)]
+            net.set_params(callbacks=[*net.callbacks, *ends])
             net.initialize()
             last.resume(net)
             left = self.epochs - len(net.history)
-            if left > 0 and not self._has_stopped(net.history):
+            if left > 0 and not stop.is_due(net.history):
                 net.partial_fit(train, epochs=left)
             history = net.history
             done = "valid_acc" in history[-1] and len(history) == self.epochs
-            if not (done or self._has_stopped(history)):
+            if not (done or stop.is_due(history)):
                 raise KeyboardInterrupt  # which skorch takes for the end of the training
             net.load_params(checkpoint=best)
             net.history = history
-
-    def _has_stopped(self, history):
-        """Return whether a run that was loaded had ended for want of patience."""
-        if self.patience is None or not len(history):
-            return False
-        accuracy = np.array(history[:, "valid_acc"])
-        return len(accuracy) - 1 - accuracy.argmax() >= self.patience
 
     def _run_id(self, train, seed):
         settings = {

@@ -60,6 +60,24 @@ class Last(Callback):
             net.history = History(json.loads(state["history"]))
 
 
+class Patience(Callback):
+    """Stop after so many epochs without a better accuracy, as the history tells alone."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.is_due(net.history):
+            raise KeyboardInterrupt  # the way to stop skorch
+
+    def is_due(self, history):
+        """Return whether a run has ended; an epoch that was cut off does not count."""
+        accuracy = [row["valid_acc"] for row in history if "valid_acc" in row]
+        if self.epochs is None or not accuracy:
+            return False
+        return len(accuracy) - 1 - accuracy.index(max(accuracy)) >= self.epochs
+
+
 class Schedule(Callback):
     """Set the learning rate by the number of the step: a run that resumes needs no state."""
 
