@@ -206,12 +206,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             if self.precision == precision != "float32":
                 return precision  # asked for, so not judged
             off = np.linalg.norm(self._one(images, self.engine, precision) - exact)
-            error = off / np.linalg.norm(exact)
-            if error <= _TOLERANCE:  # False for NaN
+            if off <= _TOLERANCE * np.linalg.norm(exact):  # False for NaN
                 return precision
         raise ValueError(
-            f"engine={self.engine!r} gives features that are {error:.1%} off those of torch on "
-            "the first image. Pass engine='torch'."
+            f"engine={self.engine!r} gives features that are {off / np.linalg.norm(exact):.1%} "
+            "off those of torch on the first image. Pass engine='torch'."
         )
 
     def _precisions(self):
