@@ -10,11 +10,15 @@ searches
     1, 8 and 64 fits: other rates, supports and folds
 growth
     an epoch against n, d, C, T and validation rows, each varied alone
+memory
+    the most memory of its own that a fit takes with ``--rows`` validation rows in a memory map
 """
 
 import argparse
 import json
 import platform
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -192,6 +196,38 @@ def growth(args):
     return records
 
 
+def memory(args):
+    """Fit with validation rows in a memory map, and watch the memory that is not the file's."""
+    X, y, _, _ = features(4000, 2, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        shape = (args.rows, N_FEATURES)
+        X_val = np.memmap(Path(folder) / "rows", dtype=np.float32, mode="w+", shape=shape)
+        for start in range(0, args.rows, len(X)):
+            X_val[start : start + len(X)] = X[: args.rows - start]
+        y_val = np.resize(y, args.rows)
+        clf = HSFMClassifier(epochs=2, random_state=0, device=args.device)
+        before, most, done = anonymous(), [0], threading.Event()
+
+        def watch():
+            while not done.wait(0.02):
+                most[0] = max(most[0], anonymous())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        seconds = seconds_of(lambda: clf.fit(X, y, X_val, y_val))
+        done.set()
+        watcher.join()
+        file = X_val.nbytes / 2**30
+    print("memory", flush=True)
+    return {"rows": args.rows, "file": file, "GiB": (most[0] - before) / 2**30, "seconds": seconds}
+
+
+def anonymous():
+    """Return the bytes of this process that no file backs, as Linux counts them."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
 def ceilings(device):
     """Return the largest GFLOP/s of a float32 product and GB/s of a sum, as measured here."""
     A = torch.randn(2048, 2048, device=device)
@@ -256,6 +292,12 @@ def tables(results):
             cells += [f"{1e3 * r['seconds']:.1f}", f"{1e3 * loop:.0f}" if loop else "-"]
             cells += [f"{done['GFLOP'] / r['seconds']:.0f}", f"{done['GB'] / r['seconds']:.1f}"]
             text[-1] += "\n| " + " | ".join(map(str, cells)) + " |"
+    if "memory" in results:
+        r = results["memory"]
+        text.append(
+            f"{r['rows']:,} validation rows in a memory map of {r['file']:.1f} GiB: two epochs "
+            f"took {r['seconds']:.0f} s and {r['GiB']:.2f} GiB of memory beside the file."
+        )
     return "\n\n".join(text)
 
 
@@ -289,12 +331,13 @@ def processor():
 
 def main(argv=None):
     """Time the parts, print and write the tables."""
-    parts = {"fits": fits, "searches": searches, "growth": growth}
+    parts = {"fits": fits, "searches": searches, "growth": growth, "memory": memory}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--sets", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rows", type=int, default=10**6, help="of the part memory")
     args = parser.parse_args(argv)
     on_gpu = "cuda" in args.device
     results = {

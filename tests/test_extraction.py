@@ -1,6 +1,7 @@
 """FeatureExtractor: inputs, backbones, weights, scikit-learn's ways, cache, errors."""
 
 import copy
+import importlib.util
 import pickle
 import sqlite3
 import subprocess
@@ -173,6 +174,64 @@ def test_backbones_that_are_not_here(name, error, message, pixels, monkeypatch):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(error, match=message):
         FeatureExtractor(name).fit(pixels)
+
+
+# Engines.
+
+
+@pytest.fixture
+def engine():
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("the extra [openvino] is absent")
+    return "openvino"
+
+
+def test_an_engine_gives_the_features_of_torch(engine, small, pixels, tmp_path):
+    for layer in ("pool", "output", "stem"):
+        own, theirs = (
+            extractor(small, layer=layer, engine=e, batch_size=4, cache_dir=tmp_path)
+            for e in ("torch", engine)
+        )
+        expected = own.fit_transform(pixels)
+        n_kept = len(FeatureCache(tmp_path))
+        features = theirs.fit_transform(pixels)
+        assert len(FeatureCache(tmp_path)) == n_kept + 7  # each engine has features of its own
+        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-5)
+    again = pickle.loads(pickle.dumps(theirs)).set_params(cache_dir=None)
+    np.testing.assert_allclose(again.transform(pixels), features, rtol=1e-6)
+    wider = again.transform(pixels[:, :9])  # another shape is compiled, too
+    np.testing.assert_allclose(wider, own.transform(pixels[:, :9]), rtol=1e-3, atol=1e-5)
+
+
+def test_an_engine_has_to_prove_itself(engine, small, pixels, monkeypatch):
+    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._TOLERANCE", 0.0)
+    with pytest.raises(ValueError, match=rf"engine='{engine}' .*off those of torch.*'torch'"):
+        extractor(small, engine=engine, precision="auto").fit(pixels)
+
+
+def test_an_engine_lowers_the_precision_where_it_is_good_enough(engine, small, pixels, monkeypatch):
+    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._cpu_has_amx", lambda: True)
+    fitted = extractor(small, engine=engine, precision="auto").fit(pixels)
+    assert fitted.precision_ == "bfloat16"
+    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._TOLERANCE", 1e-5)
+    assert fitted.fit(pixels).precision_ in ("bfloat16", "float32")
+    np.testing.assert_allclose(
+        fitted.transform(pixels), extractor(small).fit_transform(pixels), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_engines_that_cannot_be(small, pixels, monkeypatch):
+    for params, message in (
+        ({"engine": "openvino", "precision": "float16"}, "has 'auto' and 'float32', 'bfloat16'"),
+        ({"engine": "openvino", "device": "meta"}, "runs on the CPU, but device='meta'"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(importlib.util, "find_spec", lambda name: name)
+            with pytest.raises(ValueError, match=message):
+                extractor(small, **params).fit(pixels)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'sklearn_hsfm\[openvino\]'"):
+        extractor(small, engine="openvino").fit(pixels)
 
 
 # scikit-learn's ways.
@@ -363,6 +422,28 @@ def test_a_killed_run_goes_on(tmp_path, pixels, small):
     expected = extractor(small).fit_transform(pixels)
     np.testing.assert_allclose(fitted.transform(pixels), expected, atol=1e-6)
     assert fitted._backbone.network.seen == 3
+
+
+def test_shards_of_two_processes_share_one_cache(tmp_path, files, pixels, small):
+    """Each process takes every second file; afterwards all features are there, the same."""
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    code = f"""
+        import sys, torch
+        from tests.test_extraction import Small, extractor
+        network = Small()
+        network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
+        shard = {[str(f) for f in files]!r}[int(sys.argv[1])::2]
+        extractor(network, cache_dir={str(tmp_path / "cache")!r}).fit(shard).transform(shard)
+    """
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    shards = [subprocess.Popen([*command, str(k)], cwd=root) for k in range(2)]
+    assert [shard.wait() for shard in shards] == [0, 0]
+    fitted = extractor(small, cache_dir=tmp_path / "cache").fit(files)
+    fitted._backbone.network.seen = 0
+    features = fitted.transform(files)
+    assert fitted._backbone.network.seen == 0  # nothing was left to compute
+    np.testing.assert_allclose(features, extractor(small).fit_transform(pixels), atol=1e-6)
 
 
 def test_two_processes_write_at_once(tmp_path):

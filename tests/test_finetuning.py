@@ -1,6 +1,8 @@
 """ERM fine-tuning: it learns, resumes, hands over, and is a scikit-learn classifier."""
 
 import pickle
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,7 +89,9 @@ def test_a_run_that_resumes_ends_as_one_that_did_not(network, scenes, tmp_path):
     X, y = scenes
     whole = erm(network, epochs=6).fit(X, y)
     erm(network, epochs=2, checkpoint_dir=tmp_path).fit(X, y)
-    resumed = erm(network, epochs=6, checkpoint_dir=tmp_path).fit(X, y)
+    # As in a new process, the function lies at another address.
+    same = types.FunctionType(to_float.__code__, globals(), "to_float")
+    resumed = erm(network, epochs=6, checkpoint_dir=tmp_path, preprocess=same).fit(X, y)
     assert resumed.n_iter_ == 6
     np.testing.assert_array_equal(resumed.history_["valid_loss"], whole.history_["valid_loss"])
     assert np.array_equal(weights_of(resumed), weights_of(whole))
@@ -97,11 +101,124 @@ def test_a_run_that_resumes_ends_as_one_that_did_not(network, scenes, tmp_path):
         erm(network, lr=0.1, checkpoint_dir=tmp_path).fit(X, y)
 
 
+class Stopper:
+    """Augmentation that stops a run at one of its images, as Ctrl-C does."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at, self.n_seen = stop_at, 0
+
+    def __call__(self, image):
+        self.n_seen += 1
+        if self.n_seen == self.stop_at:
+            raise KeyboardInterrupt
+        return image
+
+    def __repr__(self):
+        return "Stopper()"  # the settings of a run are its parameters as they print
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle"])
+def test_a_schedule_resumes_in_the_middle(network, scenes, tmp_path, schedule):
+    X, y = scenes
+    parts = X[:60], y[:60], X[60:], y[60:]
+    whole = erm(network, schedule=schedule, augment=Stopper()).fit(*parts)
+    stopped = erm(network, schedule=schedule, augment=Stopper(200), checkpoint_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(*parts)
+    assert not hasattr(stopped, "coef_")
+    resumed = erm(network, schedule=schedule, augment=Stopper(), checkpoint_dir=tmp_path)
+    resumed.fit(*parts)
+    assert resumed.augment.n_seen < 6 * 60  # the first epochs were there
+    np.testing.assert_array_equal(resumed.history_["train_loss"], whole.history_["train_loss"])
+    assert np.array_equal(weights_of(resumed), weights_of(whole))
+    with pytest.raises(ValueError, match="holds a run with other settings"):  # another curve
+        resumed.set_params(epochs=7).fit(*parts)
+
+
+def test_a_run_killed_while_it_writes_resumes(network, scenes, tmp_path, monkeypatch):
+    X, y = scenes
+    whole = erm(network).fit(X, y)
+    save, n_saved = torch.save, []
+
+    def die(state, path, *args, **kwargs):
+        save(state, path, *args, **kwargs)
+        n_saved.append(path)
+        if "last" in str(path) and sum("last" in str(p) for p in n_saved) == 3:
+            Path(path).write_bytes(b"half of it")
+            raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", die)
+        with pytest.raises(OSError, match="killed"):
+            erm(network, checkpoint_dir=tmp_path).fit(X, y)
+    resumed = erm(network, checkpoint_dir=tmp_path).fit(X, y)
+    assert np.array_equal(weights_of(resumed), weights_of(whole))
+    np.testing.assert_array_equal(resumed.history_["train_loss"], whole.history_["train_loss"])
+
+
+@pytest.mark.parametrize("schedule", [None, "cosine", "step", "one-cycle"])
+def test_the_rates_of_a_schedule(network, scenes, monkeypatch, schedule):
+    X, y = scenes
+    rates = []
+    step = torch.optim.SGD.step
+
+    def recorded(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recorded)
+    erm(network, schedule=schedule).fit(X[:60], y[:60], X[60:], y[60:])
+    # 6 epochs of 4 batches; the steps before them are of skorch, which simulates the schedule.
+    rates, done = np.array(rates[-24:]), np.arange(24) / 24
+    if schedule == "one-cycle":
+        assert 0.29 < rates.max() <= 0.3
+        assert 0 < rates.argmax() < 12
+        assert rates[-1] < rates[0] < 0.05
+    else:
+        curve = {
+            None: np.ones(24),
+            "cosine": (1 + np.cos(np.pi * done)) / 2,
+            "step": 0.1 ** np.floor(3 * done),
+        }
+        np.testing.assert_allclose(rates, 0.3 * curve[schedule], rtol=1e-9)
+
+
+# Python 3.12 warns where a process with threads forks; loaders of torch do.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_processes_load_the_same_images(network, scenes):
+    X, y = scenes
+    alone, helped = (erm(network, epochs=2, augment=None, n_jobs=n).fit(X, y) for n in (None, 2))
+    assert np.array_equal(weights_of(helped), weights_of(alone))
+
+
 def test_patience_stops(network, scenes):
     X, y = scenes
     clf = erm(network, epochs=50, patience=3, lr=1e-6).fit(X, y)
     assert clf.n_iter_ < 50
-    assert clf.n_iter_ - clf.best_epoch_ <= 3
+    assert clf.n_iter_ - clf.best_epoch_ == 3
+
+
+def test_patience_counts_over_an_interruption(network, scenes, tmp_path):
+    X, y = scenes
+    settings = {"patience": 3, "lr": 1e-6, "epochs": 50, "checkpoint_dir": tmp_path}
+    whole = erm(network, **settings | {"checkpoint_dir": None}).fit(X, y)
+    erm(network, **settings | {"epochs": whole.n_iter_ - 1}).fit(X, y)  # one before it stops
+    for _ in range(2):  # goes on, then finds nothing to do
+        resumed = erm(network, **settings).fit(X, y)
+        assert resumed.n_iter_ == whole.n_iter_
+        assert np.array_equal(weights_of(resumed), weights_of(whole))
+    with pytest.raises(KeyboardInterrupt):
+        erm(network, patience=3, augment=Stopper(100)).fit(X, y)
+
+
+def test_predicting_leaves_the_network_alone(network, scenes):
+    X, y = scenes
+    clf = erm(network, epochs=1).fit(X, y)
+    before = {name: value.clone() for name, value in clf.module_.state_dict().items()}
+    first = clf.predict_proba(X)
+    assert np.array_equal(clf.predict_proba(X[::-1])[::-1], first)
+    assert clf.module_.stem[0].weight.is_contiguous()
+    assert all(torch.equal(v, before[k]) for k, v in clf.module_.state_dict().items())
 
 
 def test_it_hands_over(network, scenes):

@@ -133,8 +133,8 @@ def test_cub(tmp_path):
     (tmp_path / "images").mkdir()
     for name, lines in {
         "images": ["1 a/1.jpg", "2 a/2.jpg", "3 b/3.jpg"],
-        "image_class_labels": ["1 1", "2 1", "3 2"],
-        "train_test_split": ["1 1", "2 0", "3 1"],
+        "image_class_labels": ["1 1", "2 1", "3 2", "4 2"],  # 4 is no image of this folder
+        "train_test_split": ["4 0", "1 1", "2 0", "3 1"],
         "classes": ["1 001.Albatross", "2 002.Auklet"],
     }.items():
         (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n")
@@ -144,6 +144,9 @@ def test_cub(tmp_path):
     assert data.X_val is None
     assert data.groups_train is None
     assert data.differences[0] == "train: 2 images here, 5994 in section 7.5"
+    (tmp_path / "train_test_split.txt").write_text("1 1\n3 1\n")
+    with pytest.raises(ValueError, match=r"no line for 1 of the 3 images .*first id 2"):
+        datasets.load_cub(tmp_path)
 
 
 def test_flowers(tmp_path):

@@ -14,7 +14,9 @@ from sklearn_hsfm.__main__ import main
 def test_importing_is_light():
     code = (
         "import sys, sklearn_hsfm, sklearn_hsfm.metrics, sklearn_hsfm.datasets; "
-        "print([m for m in ('torchvision', 'skorch', 'matplotlib') if m in sys.modules])"
+        "import sklearn_hsfm.extraction; "
+        "lazy = 'torchvision', 'skorch', 'matplotlib', 'onnx', 'onnxruntime', 'openvino'; "
+        "print([m for m in lazy if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

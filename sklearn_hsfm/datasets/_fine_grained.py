@@ -24,20 +24,31 @@ def load_cub(folder):
     ------
     FileNotFoundError
         If one of these files is missing.
+    ValueError
+        If one of them lacks an image of ``images.txt``.
     """
     tables = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
     folder = folder_with(folder, "images", *tables)
 
-    def column(name):
-        lines = (folder / name).read_text().splitlines()
-        return np.array([line.split()[1] for line in lines if line])
-
-    paths = np.array([str(folder / "images" / p) for p in column("images.txt")])
-    y = column("image_class_labels.txt").astype(int) - 1
-    train = column("train_test_split.txt") == "1"
-    rows = {"train": (paths[train].tolist(), y[train]), "test": (paths[~train].tolist(), y[~train])}
+    # Lines are joined by their ids: folders with a part of the images often keep whole tables.
+    path, label, part, names = (
+        dict(line.split(maxsplit=1) for line in (folder / name).read_text().splitlines() if line)
+        for name in tables
+    )
+    for name, table in (("image_class_labels.txt", label), ("train_test_split.txt", part)):
+        lacking = [i for i in path if i not in table]
+        if lacking:
+            raise ValueError(
+                f"{folder / name} has no line for {len(lacking)} of the {len(path)} images of "
+                f"images.txt, first id {lacking[0]}. Restore the file of the release."
+            )
+    rows = {"train": ([], []), "test": ([], [])}
+    for i, name in path.items():
+        images, y = rows["train" if part[i] == "1" else "test"]
+        images.append(str(folder / "images" / name))
+        y.append(int(label[i]) - 1)
     paper = {"train": 5994, "test": 5794}
-    return image_bunch(rows, column("classes.txt"), paper=paper, source="section 7.5")
+    return image_bunch(rows, list(names.values()), paper=paper, source="section 7.5")
 
 
 def load_flowers(folder):

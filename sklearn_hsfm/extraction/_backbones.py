@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sklearn_hsfm.extraction._engines import openvino_engine, torch_engine
+
 SEED = 0  # of weights=None: the same random network everywhere
 
 
@@ -29,6 +31,7 @@ class Backbone:
         self.network, self.preprocess = network.eval().requires_grad_(False), preprocess
         self._find = _tap(network, layer)
         self.identity = _identity(network, preprocess, layer)
+        self._compiled = {}
 
     def features(self, batch):
         """Return the features of a preprocessed batch, (n, n_features)."""
@@ -43,6 +46,14 @@ class Backbone:
                 "give vectors, maps or tokens. Choose another layer."
             )
         return out
+
+    def runner(self, engine, device, precision):
+        """Return a function from a preprocessed batch to its features, an array."""
+        if engine == "torch":
+            return torch_engine(self.network, self.features, device, precision)
+        if precision not in self._compiled:
+            self._compiled[precision] = openvino_engine(self.features, precision)
+        return self._compiled[precision]
 
 
 def load_backbone(backbone, weights, layer, preprocess):
@@ -229,15 +240,14 @@ def _tap(network, layer):
 
 
 def _identity(network, preprocess, layer):
-    described = f"{_described(network)}\0{layer}\0{_described(preprocess)}"
-    digest = hashlib.sha256(described.encode())
+    digest = hashlib.sha256(f"{described(network)}\0{layer}\0{described(preprocess)}".encode())
     for name, value in network.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
-def _described(part):
+def described(part):
     """Return what an object is, alike in every process: no addresses, but a function's code."""
     code = getattr(part, "__code__", None)
     inside = "" if code is None else f"{code.co_code.hex()} {code.co_names} {code.co_consts!r}"

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from numbers import Integral
 
 import numpy as np
@@ -16,16 +14,16 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
-from tqdm.auto import tqdm
 
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm.extraction._backbones import load_backbone
+from sklearn_hsfm.extraction._batches import decoders, run_batches
 from sklearn_hsfm.extraction._cache import FeatureCache
+from sklearn_hsfm.extraction._engines import PRECISIONS, check_engine
 from sklearn_hsfm.extraction._images import Images
 
-_TOLERANCE = 0.01  # relative error of features that a faster precision may have
-_AHEAD = 3  # batches that are decoded while one is in the network
+_TOLERANCE = 0.01  # relative error of features that a faster precision or engine may have
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -48,11 +46,17 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         belongs to the weights; for a network, resize to 256, crop of 224, ImageNet's mean.
     batch_size : int, default=32
         Images in the network at once.
+    engine : {"torch", "openvino"}, default="torch"
+        What runs the network. OpenVINO compiles it for the CPU, which takes seconds and pays for
+        hundreds of images; it needs ``pip install 'sklearn_hsfm[openvino]'``. ``fit`` compares
+        its features with those of torch on one image and refuses it if they are off by more
+        than 1 %.
     device : str or torch.device, default="auto"
-        "auto" takes a CUDA device where there is one.
+        "auto" takes a CUDA device where there is one and the engine can use it.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Of the forward pass. "auto" is float16 on CUDA, bfloat16 on CPUs with AMX, else float32;
-        and float32 as well where ``fit`` finds the others off by more than 1 %.
+        and float32 as well where ``fit`` finds the others off by more than 1 %. OpenVINO has no
+        float16.
     n_jobs : int or None, default=None
         Threads that decode images while the network runs; None is one a core, 8 at most.
     cache_dir : path or None, default=None
@@ -85,6 +89,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     In a search, extraction is repeated for every candidate unless ``cache_dir`` is set: set it,
     or extract once and search on features.
 
+    Many files are extracted by many processes or machines that share ``cache_dir``: each calls
+    ``transform(files[k::n])`` for its own ``k`` of ``n``, and ``transform(files)`` afterwards
+    finds everything there. A file counts as the same by path, time and size, so all must see it
+    under one path; SQLite needs a file system whose locks work, which some network ones lack.
+
     A network is copied by every clone; wrap the fitted extractor into `FrozenEstimator` to
     avoid that. The network itself is not pickled where it has a name: it is loaded again.
 
@@ -104,6 +113,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "layer": [str],
         "preprocess": [StrOptions({"auto"}), callable],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "engine": [StrOptions(set(PRECISIONS))],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "n_jobs": [None, Interval(Integral, 1, None, closed="left")],
@@ -121,6 +131,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         layer="pool",
         preprocess="auto",
         batch_size=32,
+        engine="torch",
         device="auto",
         precision="auto",
         n_jobs=None,
@@ -134,6 +145,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.layer = layer
         self.preprocess = preprocess
         self.batch_size = batch_size
+        self.engine = engine
         self.device = device
         self.precision = precision
         self.n_jobs = n_jobs
@@ -161,8 +173,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Raises
         ------
         ValueError
-            If the backbone, its layer or its weights do not exist or fit, or ``X`` holds no
-            images.
+            If the backbone, its layer or its weights do not exist or fit; if ``X`` holds no
+            images; if the engine has no such precision or device, or is more than 1 % off.
+        ImportError
+            If the packages of the backbone or the engine are missing; the message names the
+            extra.
         OSError
             If weights cannot be downloaded; the message says where to put the file.
         """
@@ -171,29 +186,43 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 f"on_error={self.on_error!r} is not offered: features without rows for broken "
                 "images would no longer match y. Remove the images that the error names."
             )
+        check_engine(self.engine, self.precision, self._device())
         images = Images(X)
         self.backbone_ = self.backbone
         if hasattr(self.backbone, "fit") and not hasattr(self.backbone, "module_"):
             self.backbone_ = clone(self.backbone).fit(X, y)
         backbone = load_backbone(self.backbone_, self.weights, self.layer, self.preprocess)
         self._backbone, self.backbone_id_ = backbone, backbone.identity
-        self.precision_ = "float32" if self.precision == "auto" else self.precision
-        first = next(self._run(images, [0]))[1]
-        if self.precision == "auto":
-            self.precision_ = self._fastest_precision(images, first)
-        self.n_features_out_ = first.shape[1]
+        exact = self._one(images, "torch", "float32")
+        self.precision_ = self._close_precision(images, exact)
+        self.n_features_out_ = exact.shape[1]
         return self
 
-    def _fastest_precision(self, images, exact):
-        """Return the lowered precision of the device if it is good enough on one image."""
-        on_gpu = resolve_device(self.device).type == "cuda"
-        if not (on_gpu or _cpu_has_amx()):
-            return "float32"
-        self.precision_ = "float16" if on_gpu else "bfloat16"
-        lowered = next(self._run(images, [0]))[1]
-        error = np.linalg.norm(lowered - exact)
-        close = error <= _TOLERANCE * np.linalg.norm(exact)  # False for NaN
-        return self.precision_ if close else "float32"
+    def _close_precision(self, images, exact):
+        """Return the first precision to try whose features of one image are close to exact."""
+        for precision in self._precisions():
+            if self.engine == "torch" and precision == "float32":
+                return precision
+            if self.precision == precision != "float32":
+                return precision  # asked for, so not judged
+            off = np.linalg.norm(self._one(images, self.engine, precision) - exact)
+            if off <= _TOLERANCE * np.linalg.norm(exact):  # False for NaN
+                return precision
+        raise ValueError(
+            f"engine={self.engine!r} gives features that are {off / np.linalg.norm(exact):.1%} "
+            "off those of torch on the first image. Pass engine='torch'."
+        )
+
+    def _precisions(self):
+        if self.precision != "auto":
+            return [self.precision]
+        lowered = "float16" if self._device().type == "cuda" else "bfloat16"
+        fast = lowered == "float16" or _cpu_has_amx()
+        return [lowered, "float32"] if fast and lowered in PRECISIONS[self.engine] else ["float32"]
+
+    def _one(self, images, engine, precision):
+        """Return the features of the first image, (1, n_features)."""
+        return next(self._run(images, [0], engine, precision))[1]
 
     def transform(self, X):
         """Return the features of images.
@@ -219,7 +248,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         images = Images(X)
         features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
         if self.cache_dir is None:
-            for rows, values in self._run(images, range(len(images)), bar=True):
+            for rows, values in self._run(images, range(len(images))):
                 features[rows] = values
             return features
         cache = FeatureCache(self.cache_dir, self.cache_size)
@@ -229,7 +258,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         for row, key in enumerate(keys):
             if key not in known:
                 first.setdefault(key, row)
-        for rows, values in self._run(images, list(first.values()), bar=True):
+        for rows, values in self._run(images, list(first.values())):
             new = {keys[row]: value for row, value in zip(rows, values, strict=True)}
             cache.put(new)
             known |= new
@@ -238,47 +267,26 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return features
 
     def _keys(self, images):
-        settled = f"{self.backbone_id_}\0{self.precision_}\0".encode()
+        settled = f"{self.backbone_id_}\0{self.engine}\0{self.precision_}\0".encode()
 
         def key(row):
             return hashlib.sha256(settled + images.key(row, lambda: images.load(row))).digest()
 
-        with ThreadPoolExecutor(self._n_threads()) as pool:
+        with decoders(self.n_jobs) as pool:
             return list(pool.map(key, range(len(images))))
 
-    def _run(self, images, rows, bar=False):
-        """Yield rows and their features, batch by batch; decoding runs ahead in threads."""
-        backbone, device = self._loaded(), resolve_device(self.device)
-        backbone.network.to(device, memory_format=torch.channels_last)
-        lowered = torch.autocast(
-            device.type,
-            dtype=getattr(torch, self.precision_),
-            enabled=self.precision_ != "float32",
+    def _run(self, images, rows, engine=None, precision=None):
+        """Yield rows and their features; only runs as fitted show progress."""
+        backbone = self._loaded()
+        run = backbone.runner(engine or self.engine, self._device(), precision or self.precision_)
+        progress = self.progress if engine is None else False
+        return run_batches(
+            run, images, rows, backbone.preprocess, self.batch_size, self.n_jobs, progress
         )
-        batches = (rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size))
-        disable = {"auto": None, True: False, False: True}[self.progress] if bar else True
-        with (
-            ThreadPoolExecutor(self._n_threads()) as pool,
-            tqdm(total=len(rows), unit="image", disable=disable) as shown,
-        ):
-            load = _Loader(images, backbone.preprocess)
-            waiting = [(b, [pool.submit(load, row) for row in b]) for b in islice(batches, _AHEAD)]
-            try:
-                while waiting:
-                    batch, tensors = waiting.pop(0)
-                    pixels = torch.stack([tensor.result() for tensor in tensors])
-                    waiting += [
-                        (b, [pool.submit(load, row) for row in b]) for b in islice(batches, 1)
-                    ]
-                    pixels = pixels.to(device, memory_format=torch.channels_last)
-                    with torch.inference_mode(), lowered:
-                        values = backbone.features(pixels)
-                    shown.update(len(batch))
-                    yield list(batch), values.float().cpu().numpy()
-            finally:
-                for _, tensors in waiting:
-                    for tensor in tensors:
-                        tensor.cancel()
+
+    def _device(self):
+        compiled = self.engine != "torch"
+        return resolve_device("cpu" if compiled and self.device == "auto" else self.device)
 
     def _loaded(self):
         """Return the backbone; after unpickling it is loaded again, and must be the same."""
@@ -291,9 +299,6 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 )
             self._backbone = backbone
         return self._backbone
-
-    def _n_threads(self):
-        return self.n_jobs or min(8, os.cpu_count() or 1)
 
     @property
     def _n_features_out(self):
@@ -311,23 +316,6 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         return tags
-
-
-class _Loader:
-    """Decode and preprocess an image; errors name it."""
-
-    def __init__(self, images, preprocess):
-        self.images, self.preprocess = images, preprocess
-
-    def __call__(self, row):
-        try:
-            return self.preprocess(self.images.load(row))
-        except Exception as error:
-            raise ValueError(
-                f"{self.images.name(row)} (row {row} of {len(self.images)}) cannot be read as an "
-                f"image: {type(error).__name__}: {error}. Remove it, and its row of y, or "
-                "replace the file."
-            ) from error
 
 
 def _cpu_has_amx():

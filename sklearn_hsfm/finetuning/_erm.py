@@ -1,7 +1,9 @@
-"""ERM fine-tuning of a backbone on images, the paper's first stage, on skorch."""
+"""ERMClassifier: a backbone fine-tuned end to end on images."""
 
+import copy
 import hashlib
 import json
+import math
 import tempfile
 from numbers import Integral, Real
 from pathlib import Path
@@ -10,24 +12,30 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Checkpoint
 from skorch.helper import predefined_split
 from torch import nn
 
-from sklearn_hsfm._classifier_cv import HSFMClassifierCV
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
-from sklearn_hsfm.extraction import FeatureExtractor
-from sklearn_hsfm.extraction._backbones import last_linear, load_network
+from sklearn_hsfm.extraction._backbones import described, last_linear, load_network
+from sklearn_hsfm.extraction._batches import run_batches
+from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
-
-__all__ = ["ERMClassifier", "make_hsfm_pipeline"]
+from sklearn_hsfm.finetuning._training import (
+    Last,
+    Net,
+    Patience,
+    Rows,
+    Schedule,
+    SeedOfEpoch,
+    flip,
+    learning_rates,
+)
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
@@ -43,7 +51,10 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     epochs : int, default=20
         Epochs at most.
     lr : float, default=1e-3
-        Learning rate of SGD.
+        Learning rate of SGD, the largest of a schedule.
+    schedule : {"cosine", "step", "one-cycle"} or None, default=None
+        Of the learning rate, over all steps of all epochs: down along a cosine; to a tenth after
+        each third of the epochs; up and down again as torch's `OneCycleLR`; or constant.
     momentum : float, default=0.9
         Momentum of SGD.
     weight_decay : float, default=1e-4
@@ -65,6 +76,9 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         "auto" takes a CUDA device where there is one.
     precision : {"float32", "bfloat16"}, default="float32"
         Of the forward pass; weights stay float32.
+    n_jobs : int or None, default=None
+        Processes that decode and augment images; None leaves that to the one that trains. Each
+        number of them draws other augmentations.
     random_state : int, RandomState instance or None, default=None
         Draws the head, the held-out images, batches and augmentation.
     verbose : int, default=0
@@ -116,6 +130,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         "preprocess": [StrOptions({"auto"}), callable],
         "epochs": _COUNT,
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"cosine", "step", "one-cycle"}), None],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": _NOT_NEGATIVE,
         "batch_size": _COUNT,
@@ -125,6 +140,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         "checkpoint_dir": "no_validation",
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
+        "n_jobs": [None, *_COUNT],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -137,6 +153,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         preprocess="auto",
         epochs=20,
         lr=1e-3,
+        schedule=None,
         momentum=0.9,
         weight_decay=1e-4,
         batch_size=32,
@@ -146,6 +163,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         checkpoint_dir=None,
         device="auto",
         precision="float32",
+        n_jobs=None,
         random_state=None,
         verbose=0,
     ):
@@ -154,6 +172,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         self.preprocess = preprocess
         self.epochs = epochs
         self.lr = lr
+        self.schedule = schedule
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.batch_size = batch_size
@@ -163,6 +182,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.precision = precision
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -205,7 +225,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             network, self.preprocess_ = load_network(self.backbone, self.weights, self.preprocess)
             network = _with_head(network, len(self.classes_))
             train, valid = self._parts(images, y, X_val, y_val, rng)
-            net = self._net(network, valid, seed)
+            net = self._net(network, train, valid, seed)
             self._train(net, train, seed)
         self.module_ = net.module_.cpu().eval()
         self.history_ = {
@@ -227,25 +247,24 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         """Return the data sets that are trained on and that choose the epoch."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val come together; only one of them was passed.")
-        augment = _flip if self.augment == "flip" else self.augment
+        augment = flip if self.augment == "flip" else self.augment
         every = np.arange(len(y))
         if X_val is None:
             held = stratified_part(y, self.validation_fraction, rng)
-            train = _Rows(images, y, every[~held], self.preprocess_, augment)
-            return train, _Rows(images, y, every[held], self.preprocess_)
+            train = Rows(images, y, every[~held], self.preprocess_, augment)
+            return train, Rows(images, y, every[held], self.preprocess_)
         images_val, y_val = self._labelled(X_val, y_val, "y_val")
         y_val = class_indices(y_val, self.classes_, "y_val")
-        valid = _Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
-        return _Rows(images, y, every, self.preprocess_, augment), valid
+        valid = Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
+        return Rows(images, y, every, self.preprocess_, augment), valid
 
-    def _net(self, network, valid, seed):
-        callbacks = [("seed", _SeedOfEpoch(seed))]
-        if self.patience is not None:
-            stop = EarlyStopping(
-                "valid_acc", patience=self.patience, lower_is_better=False, sink=lambda *a: None
-            )
-            callbacks.append(("stop", stop))
-        return _Net(
+    def _net(self, network, train, valid, seed):
+        callbacks = [("seed", SeedOfEpoch(seed))]
+        if self.schedule is not None:
+            n_batches = math.ceil(len(train) / self.batch_size)
+            rates = learning_rates(self.schedule, self.lr, self.epochs, n_batches)
+            callbacks.append(("schedule", Schedule(rates)))
+        return Net(
             network,
             precision=self.precision,
             criterion=nn.CrossEntropyLoss,
@@ -256,6 +275,8 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             max_epochs=self.epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
+            iterator_train__num_workers=self.n_jobs or 0,
+            iterator_valid__num_workers=self.n_jobs or 0,
             classes=np.arange(len(self.classes_)),
             train_split=predefined_split(valid),
             callbacks=callbacks,
@@ -269,33 +290,32 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             folder = Path(scratch if self.checkpoint_dir is None else self.checkpoint_dir)
             folder.mkdir(parents=True, exist_ok=True)
             _check_same_run(folder, self._run_id(train, seed))
-            last = Checkpoint(monitor=None, dirname=folder, fn_prefix="last_", f_pickle=None)
+            last = Last(folder / "last.pt")
             best = Checkpoint(monitor="valid_acc_best", dirname=folder, fn_prefix="best_")
+            stop = Patience(self.patience)
             # The best is written first: "last" is what says how far a run has come.
-            net.set_params(callbacks=[*net.callbacks, ("best", best), ("last", last)])
+            ends = [("best", best), ("last", last), ("stop", stop)]
+            net.set_params(callbacks=[*net.callbacks, *ends])
             net.initialize()
-            if (folder / "last_history.json").is_file():
-                net.load_params(checkpoint=last)
+            last.resume(net)
             left = self.epochs - len(net.history)
-            if left > 0 and not self._has_stopped(net.history):
+            if left > 0 and not stop.is_due(net.history):
                 net.partial_fit(train, epochs=left)
             history = net.history
+            done = "valid_acc" in history[-1] and len(history) == self.epochs
+            if not (done or stop.is_due(history)):
+                raise KeyboardInterrupt  # which skorch takes for the end of the training
             net.load_params(checkpoint=best)
             net.history = history
 
-    def _has_stopped(self, history):
-        """Return whether a run that was loaded had ended for want of patience."""
-        if self.patience is None or not len(history):
-            return False
-        accuracy = np.array(history[:, "valid_acc"])
-        return len(accuracy) - 1 - accuracy.argmax() >= self.patience
-
     def _run_id(self, train, seed):
         settings = {
-            name: repr(value)
+            name: described(value)
             for name, value in self.get_params(deep=False).items()
             if name not in ("backbone", "checkpoint_dir", "device", "epochs", "verbose")
         }
+        if self.schedule is not None:  # without one more epochs can be added to a run
+            settings["epochs"] = self.epochs
         settings["random_state"] = seed if self.random_state is not None else "any"
         settings["n_train"], settings["classes"] = len(train), self.classes_.tolist()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -364,103 +384,19 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self, "module_")
-        extractor = FeatureExtractor(
-            self,
-            layer="output",
-            batch_size=self.batch_size,
-            device=self.device,
-            precision=self.precision,
-            progress=False,
-        )
-        return extractor.fit_transform(X)
+        images, network = Images(X), copy.deepcopy(self.module_)
+        run = torch_engine(network, network, resolve_device(self.device), self.precision)
+        logits = np.empty((len(images), len(self.classes_)), dtype=np.float32)
+        rows = range(len(images))
+        for some, values in run_batches(run, images, rows, self.preprocess_, self.batch_size):
+            logits[some] = values
+        return logits
 
     def __sklearn_tags__(self):
         """Return the tags: images are not two-dimensional."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
-
-
-def make_hsfm_pipeline(backbone="resnet50", *, head=None, **extractor):
-    """Return the pipeline from images to a repaired head.
-
-    Parameters
-    ----------
-    backbone : str, torch.nn.Module or estimator, default="resnet50"
-        As in `FeatureExtractor`; an `ERMClassifier` that is not fitted is fine-tuned first.
-    head : estimator, default=None
-        The classifier on features; None is `HSFMClassifierCV()`.
-    **extractor
-        Parameters of `FeatureExtractor`, such as ``weights`` and ``cache_dir``.
-
-    Returns
-    -------
-    Pipeline
-        Steps "features" and "head". Fitting it with ``X_val`` needs scikit-learn's metadata
-        routing switched on.
-
-    Examples
-    --------
-    >>> from sklearn_hsfm.finetuning import make_hsfm_pipeline
-    >>> pipe = make_hsfm_pipeline("resnet18", weights=None, cache_dir="features")
-    >>> [name for name, _ in pipe.steps]
-    ['features', 'head']
-    """
-    steps = [
-        ("features", FeatureExtractor(backbone, **extractor)),
-        ("head", HSFMClassifierCV() if head is None else head),
-    ]
-    return Pipeline(steps, transform_input=["X_val"])
-
-
-class _Net(NeuralNetClassifier):
-    """skorch's classifier with a forward pass of lower precision."""
-
-    def __init__(self, *args, precision="float32", **kwargs):
-        super().__init__(*args, **kwargs)
-        self.precision = precision
-
-    def infer(self, x, **fit_params):
-        device = torch.device(self.device)
-        low = self.precision != "float32"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
-            out = super().infer(x, **fit_params)
-        return out.float()
-
-
-class _SeedOfEpoch(Callback):
-    """Seed each epoch by its number: a run that resumes draws what it would have drawn."""
-
-    def __init__(self, seed):
-        self.seed = seed
-
-    def on_epoch_begin(self, net, **kwargs):
-        torch.manual_seed(self.seed + len(net.history))
-
-
-class _Rows(torch.utils.data.Dataset):
-    """Some images with their labels, preprocessed, augmented for training."""
-
-    def __init__(self, images, y, rows, preprocess, augment=None):
-        self.images, self.y, self.rows = images, y, rows
-        self.preprocess, self.augment = preprocess, augment
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        row = self.rows[index]
-        image = self.images.load(row)
-        if self.augment is not None:
-            image = self.augment(image)
-        return self.preprocess(image), int(self.y[row])
-
-
-def _flip(image):
-    """Mirror a PIL image, or a tensor (3, H, W), half of the time."""
-    from torchvision.transforms.functional import hflip
-
-    return hflip(image) if torch.rand(()) < 0.5 else image
 
 
 def _with_head(network, n_classes):
