@@ -319,9 +319,10 @@ def picture(results, path):
         loop = [(a, r["autograd"]) for a, r in zip(x, records, strict=True) if r["autograd"]]
         panel.loglog(*zip(*loop, strict=True), "s--", label="autograd loop")
         panel.set_xlabel({"rows": "validation rows"}.get(name, name))
+        panel.xaxis.set_minor_formatter("")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("seconds an epoch")
-    panels[0].legend(frameon=False)
+    panels[1].legend(frameon=False, loc="upper left")
     figure.savefig(path, dpi=120)
 
 
