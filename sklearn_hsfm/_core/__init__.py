@@ -8,7 +8,8 @@ n     rows of a support set S, all classes together
 m     rows of a hard set Q, all classes together
 N     validation rows
 C     classes
-D     features + 1: every feature row ends in a constant 1, so that one
-      matrix ``W`` of shape (B, C, D) holds weights and intercepts
+R     rows of a head: 1, the log-odds, for two classes, else C
+D     features, zeros up to a multiple of 16, and a constant 1, so that one
+      matrix ``W`` of shape (B, R, D) holds weights and intercepts
 ====  ==================================================================
 """
