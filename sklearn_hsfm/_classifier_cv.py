@@ -368,8 +368,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             supports.shape[1], n_hard, split.X.shape[1], dtype=self.dtype, device=device
         )
         jobs = (
-            delayed(_heads_of_batch)(problems[i : i + size], supports, mined, shared, steps)
-            for i in range(0, len(problems), size)
+            delayed(_heads_of_batch)(problems[batch], supports, mined, shared, steps)
+            for batch in gen_batches(len(problems), size)
         )
         done = []
         for heads in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):

@@ -37,9 +37,6 @@ class ResidentRows:
     def __init__(self, X: Tensor):
         self.X = X
 
-    def __len__(self):
-        return len(self.X)
-
     def logits(self, W: Tensor) -> Tensor:
         """Return the logits of all rows, (B, N, R), under heads (B, R, D)."""
         return head_logits(W, self.X)
@@ -66,15 +63,12 @@ class StreamedRows:
         self.X, self.scale, self.options = X, scale, options
         self.size = max(1, _CHUNK_BYTES // (X.shape[1] * options["dtype"].itemsize))
 
-    def __len__(self):
-        return len(self.X)
-
     def _read(self, rows):
         return augment(torch.tensor(self.scale(self.X[rows]), **self.options))
 
     def logits(self, W: Tensor) -> Tensor:
         """Return the logits of all rows, (B, N, R), under heads (B, R, D)."""
-        starts = range(0, len(self), self.size)
+        starts = range(0, len(self.X), self.size)
         chunks = (self._read(slice(start, start + self.size)) for start in starts)
         return torch.cat([head_logits(W, chunk) for chunk in chunks], dim=1)
 
