@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skops.io
 import torch
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -14,7 +15,7 @@ from sklearn_hsfm import ValidationSet, heads, selection
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.heads import _base, _clp, _group_dro, _lff
-from sklearn_hsfm.heads._descent import TorchHead, balanced_over
+from sklearn_hsfm.heads._descent import balanced_over
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 from tests.test_heads_checks import QUICK
 
@@ -243,17 +244,21 @@ def test_lisa_without_mixing_is_erm_on_the_same_batches(data):
     rng.randint(LARGEST)  # what LISA mixes with
     scaler = StandardScaler().fit(data.X_train)
 
-    class Rows:
-        X, y = scaler.transform(data.X_train), data.y_train
-
-    head = TorchHead(Rows, 2)
-
-    def loss(batch):
-        return torch.nn.functional.cross_entropy(head.logits(head.X[batch]), head.y[batch])
-
-    batches = balanced_over(2 * data.y_train + attribute, 64, rng)
-    *_, (coef, intercept) = head.epochs(loss, batches, 5, lr=1e-2, l2=0.1)
-    logits = scaler.transform(data.X_test) @ coef.T + intercept
+    X, y = scaler.transform(data.X_train), torch.tensor(data.y_train)
+    linear = torch.nn.Linear(X.shape[1], 2).double()
+    for part in linear.parameters():
+        torch.nn.init.zeros_(part)
+    groups = [{"params": [linear.weight], "weight_decay": 0.1}, {"params": [linear.bias]}]
+    sgd = torch.optim.SGD(groups, lr=1e-2, momentum=0.9)
+    batches = balanced_over(2 * data.y_train + attribute, X, 64, rng)
+    for _ in range(5):
+        for X_batch, batch in batches():
+            sgd.zero_grad()
+            torch.nn.functional.cross_entropy(
+                linear(torch.from_numpy(X_batch)), y[batch]
+            ).backward()
+            sgd.step()
+    logits = linear(torch.tensor(scaler.transform(data.X_test))).detach().numpy()
     np.testing.assert_allclose(
         clf.decision_function(data.X_test), logits[:, 1] - logits[:, 0], atol=1e-9
     )
@@ -439,6 +444,35 @@ def test_validation_rows_choose_among_settings(data):
     assert clf.selection_ == "worst_group"
     score = worst_group_accuracy_score(data.y_val, clf.predict(data.X_val), data.groups_val)
     assert score == pytest.approx(clf.best_score_)
+
+
+@pytest.mark.parametrize(
+    ("clf", "fitted"),
+    [
+        (heads.AFRClassifier(gamma=(4.0, 8.0), reg=(0.0, 0.1), steps=50), "effective_rows_"),
+        (heads.CLPClassifier(lr=(1e-3, 1e-2), epochs=3), "perturbations_"),
+        (heads.CVaRDROClassifier(l2=(1e-4, 0.1), lr=(1e-3, 1e-2), epochs=5), "coef_"),
+        (heads.GroupDROClassifier(l2=(1e-4, 0.1), lr=(1e-3, 1e-2), epochs=5), "group_weights_"),
+        (heads.LISAClassifier(l2=(1e-4, 0.1), lr=(1e-3, 1e-2), epochs=5), "coef_"),
+        (heads.LfFClassifier(l2=(1e-4, 0.1), lr=(1e-3, 1e-2), epochs=5), "row_weights_"),
+        (heads.SELFClassifier(n_rows=(20, 40), steps=20), "coef_"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.filterwarnings("ignore:Every group lies within one class")
+def test_settings_that_are_solved_together_are_as_alone(data, clf, fitted):
+    clf.set_params(selection="tail_loss", random_state=0)  # a score that any difference moves
+    fit(clf, data)
+    found, chosen = clf.cv_results_, clf.best_params_
+    for setting, score, epoch in zip(*found.values(), strict=True):
+        alone = fit(clone(clf).set_params(**setting), data)
+        assert alone.best_score_ == pytest.approx(score, rel=1e-9)
+        assert alone.best_epoch_ == epoch
+        if setting == chosen:
+            for name in ("coef_", "intercept_", fitted):
+                np.testing.assert_allclose(
+                    getattr(clf, name), getattr(alone, name), rtol=1e-7, atol=1e-9
+                )
 
 
 def test_weighted_accuracy_chooses_without_groups(data):

@@ -1,6 +1,5 @@
 """Automatic feature reweighting: refit the ERM head on rows of which it is unsure."""
 
-from itertools import product
 from numbers import Integral, Real
 
 import numpy as np
@@ -18,9 +17,9 @@ from sklearn_hsfm.heads._base import (
     with_intercept,
     without_intercept,
 )
+from sklearn_hsfm.heads._descent import cross_entropy, one_hot
 
 _EVERY = 5  # steps between two candidates of a setting
-_MAX_BYTES = 2**28  # of candidates that are held at once
 
 
 class AFRClassifier(LastLayerClassifier):
@@ -163,42 +162,32 @@ class AFRClassifier(LastLayerClassifier):
         W = with_intercept(erm_head(self.init_head, rows, fitted, self.classes_))
         X = np.column_stack([rows.X[held], np.ones(len(held))])
         p = softmax(X @ W.T, axis=1)[np.arange(len(held)), rows.y[held]]
-        return W, X, rows.y[held], p, {}
+        return W, X, rows.y[held], p
 
     def _heads(self, rows, shared, setting, rng):
-        W, X, y, p, paths = shared
+        W, X, y, p = shared
+        mu = afr_weights(p, y, setting["gamma"], self.class_balance)
+        yield without_intercept(_minimum(W, X, y, mu, setting["reg"]))
+
+    def _stacks(self, rows, shared, settings, seed):
+        """Yield the heads of all settings; one product with the rows serves all of them."""
         if self.solver == "lbfgs":
-            mu = afr_weights(p, y, setting["gamma"], self.class_balance)
-            yield without_intercept(_minimum(W, X, y, mu, setting["reg"]))
+            yield from super()._stacks(rows, shared, settings, seed)
             return
-        key = setting["gamma"], setting["reg"]
-        if key not in paths:
-            paths.update(self._paths(W, X, y, p, key))
-        yield from map(without_intercept, paths.pop(key))
-
-    def _paths(self, W, X, y, p, first):
-        """Return the candidates of ``first`` and of settings after it, all descended at once.
-
-        One product with the rows serves all of them; their number is bounded by memory.
-        """
-        settings = list(product(*(np.atleast_1d(v).tolist() for v in (self.gamma, self.reg))))
-        settings = settings[settings.index(first) :]
-        settings = settings[: max(1, _MAX_BYTES * _EVERY // (W.nbytes * self.steps))]
-        mu = np.array([afr_weights(p, y, gamma, self.class_balance) for gamma, _ in settings])
-        reg = np.array([reg for _, reg in settings])[:, None, None]
-        heads, candidates = np.repeat(W[None], len(settings), axis=0), []  # (S, C, d + 1)
-        Y = np.eye(len(W))[y]  # (n, C)
+        W, X, y, p = shared
+        mu = np.array([afr_weights(p, y, s["gamma"], self.class_balance) for s in settings])
+        reg = np.array([s["reg"] for s in settings])[:, None, None]
+        heads, Y = np.repeat(W[None], len(settings), axis=0), one_hot(y, len(W))
         for step in range(1, self.steps + 1):
-            logits = (X @ heads.reshape(-1, X.shape[1]).T).reshape(len(X), *heads.shape[:2])
-            error = mu.T[..., None] * (softmax(logits, axis=2) - Y[:, None])  # (n, S, C)
-            gradient = (error.reshape(len(X), -1).T @ X).reshape(heads.shape)
+            logits = (heads.reshape(-1, X.shape[1]) @ X.T).reshape(*heads.shape[:2], len(X))
+            slope = mu[:, None] * cross_entropy(logits, Y)[1]
+            gradient = (slope.reshape(-1, len(X)) @ X).reshape(heads.shape)
             gradient += 2 * reg * (heads - W)
             norm = np.linalg.norm(gradient, axis=(1, 2), keepdims=True)
             clip = np.minimum(1.0, self.clip_norm / np.maximum(norm, np.finfo(float).tiny))
             heads = heads - self.lr * clip * gradient
             if step % _EVERY == 0 or step == self.steps:
-                candidates.append(heads)
-        return dict(zip(settings, np.swapaxes(candidates, 0, 1), strict=True))
+                yield heads[..., :-1], heads[..., -1]
 
     def _rule(self, rows, setting):
         if self.selection != "weighted_accuracy":
@@ -211,9 +200,9 @@ class AFRClassifier(LastLayerClassifier):
 
         return "weighted_accuracy", rule
 
-    def _report(self, shared, setting):
-        _, _, y, p, _ = shared
-        mu = afr_weights(p, y, setting["gamma"], self.class_balance)
+    def _report(self, shared, chosen):
+        _, _, y, p = shared
+        mu = afr_weights(p, y, self.best_params_["gamma"], self.class_balance)
         self.effective_rows_ = float(1 / np.sum(mu**2))
 
 

@@ -51,8 +51,8 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     A subclass names in ``uses`` the labels that it uses, in ``_tuned`` the parameters that may
     be tuples of values to choose from, and yields in ``_heads`` the heads to choose from, those
-    of an iterative method in the order of its epochs. A method that chooses in a way of its
-    own overrides ``_fit_head``.
+    of an iterative method in the order of its epochs, or in ``_stacks`` those of all settings
+    at once. A method that chooses in a way of its own overrides ``_fit_head``.
     """
 
     uses = LabelUse()
@@ -132,34 +132,42 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         seed = rng.randint(np.iinfo(np.int32).max)  # one for all settings: equal draws
         values = {name: getattr(self, name) for name in self._tuned}
         grid = {n: v if isinstance(v, tuple | list) else (v,) for n, v in values.items()}
-        self.best_score_ = -np.inf
-        self.cv_results_ = {"params": [], "score": [], "epoch": []}
-        for setting in ParameterGrid(grid):
-            self.selection_, rule = self._rule(rows, setting)
-            best, best_epoch = -np.inf, 0
-            heads = self._heads(rows, shared, setting, np.random.RandomState(seed))
-            for epoch, head in enumerate(heads, start=1):
-                log_proba = log_softmax(rows.X_val @ head[0].T + head[1], axis=1)
-                score = float(rule(rows.y_val, log_proba, rows.groups_val))
-                if score >= best:  # of equal epochs the last, as HSFMClassifier does
-                    best, best_epoch, best_head = score, epoch, head
-            for name, value in {"params": setting, "score": best, "epoch": best_epoch}.items():
-                self.cv_results_[name].append(value)
-            if best > self.best_score_:  # of equal settings the first
-                self.best_score_, chosen = best, best_head
-                self.best_params_, self.best_epoch_ = setting, best_epoch
-        self._report(shared, self.best_params_)
-        return chosen
+        settings = list(ParameterGrid(grid))
+        names, rules_of = zip(*(self._rule(rows, setting) for setting in settings), strict=True)
+        best = [(-np.inf, 0, None)] * len(settings)  # score, epoch, head
+        stacks = self._stacks(rows, shared, settings, seed)
+        for epoch, (coef, intercept) in enumerate(stacks, start=1):
+            logits = rows.X_val @ coef.reshape(-1, coef.shape[2]).T + intercept.ravel()
+            for i, part in enumerate(np.split(logits, len(settings), axis=1)):
+                score = rules_of[i](rows.y_val, log_softmax(part, axis=1), rows.groups_val)
+                if score >= best[i][0]:  # of equal epochs the last, as HSFMClassifier does
+                    best[i] = float(score), epoch, (coef[i].copy(), intercept[i].copy())
+        scores, epochs, heads = map(list, zip(*best, strict=True))
+        chosen = int(np.argmax(scores))  # of equal settings the first
+        self.cv_results_ = {"params": settings, "score": scores, "epoch": epochs}
+        self.selection_, self.best_params_ = names[chosen], settings[chosen]
+        self.best_score_, self.best_epoch_ = scores[chosen], epochs[chosen]
+        self._report(shared, chosen)
+        return heads[chosen]
 
     def _rule(self, rows, setting):
         """Return the name and the function of the rule that chooses."""
         return rules.resolve_rule(self.selection, rows.groups_val)
 
-    def _report(self, shared, setting):
-        """Keep what a user may want to see of the chosen setting."""
+    def _report(self, shared, chosen):
+        """Keep what a user may want to see of the chosen setting, given by its index."""
 
     def _prepare(self, rows, rng):
         """Return what the settings share."""
+
+    def _stacks(self, rows, shared, settings, seed):
+        """Yield the heads of all settings, epoch by epoch.
+
+        ``coef`` (n_settings, n_classes, n_features) and ``intercept`` (n_settings, n_classes).
+        """
+        each = (self._heads(rows, shared, s, np.random.RandomState(seed)) for s in settings)
+        for heads in zip(*each, strict=True):
+            yield tuple(map(np.stack, zip(*heads, strict=True)))
 
     def _heads(self, rows, shared, setting, rng):
         """Yield heads, (coef, intercept) with one row a class, of one setting."""

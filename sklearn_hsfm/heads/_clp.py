@@ -142,7 +142,7 @@ class CLPClassifier(LastLayerClassifier):
         self.random_state = random_state
 
     def _prepare(self, rows, rng):
-        """Return the rows of the metadata, and where each setting leaves its shifts."""
+        """Return rows and metadata with a column of ones, and the shifts of every setting."""
         cells = rows.y_val
         if self.meta_balance == "group":
             if rows.groups_val is None:
@@ -152,36 +152,38 @@ class CLPClassifier(LastLayerClassifier):
                     "meta_balance='class'."
                 )
             cells = strata(rows.y_val, rows.groups_val)
-        return balanced_rows(cells, rng, at_most=self.meta_rows), {}
-
-    def _heads(self, rows, shared, setting, rng):
-        meta, shifts_of = shared
-        n_classes = len(self.classes_)
+        meta = balanced_rows(cells, rng, at_most=self.meta_rows)
         X, X_meta = (
             torch.from_numpy(np.column_stack([part, np.ones(len(part))]))
             for part in (rows.X, rows.X_val[meta])
         )
-        y, y_meta = torch.from_numpy(rows.y), torch.from_numpy(rows.y_val[meta])
+        return X, X_meta, torch.from_numpy(rows.y), torch.from_numpy(rows.y_val[meta]), []
+
+    def _heads(self, rows, shared, setting, rng):
+        X, X_meta, y, y_meta, shifts_of = shared
+        n_classes = len(self.classes_)
         W = X.new_zeros(n_classes, X.shape[1], requires_grad=True)
         network = perturbation_network(rng)
         descend = torch.optim.SGD([W], lr=setting["lr"], momentum=0.9, nesterov=True)
         learn = torch.optim.Adam(network.parameters(), lr=self.perturbation_lr, weight_decay=1e-4)
         shifts = np.zeros(len(y))
+        shifts_of.append(shifts)
         share = torch.bincount(y, minlength=n_classes) / len(y)
-        batches = shuffled(len(y), self.batch_size, rng)
+        batches = shuffled(X, self.batch_size, rng)
         for _ in range(self.epochs):
             means = class_means(W.detach(), X, y, n_classes)
-            for batch in map(torch.from_numpy, batches()):
+            for X_batch, batch in batches():
                 if len(batch) < 2:
                     continue  # batch normalisation needs two rows
-                traits = characteristics(W.detach(), X[batch], y[batch], share, means)
-                Y = one_hot(y[batch], n_classes).to(X.dtype)
-                drawn = torch.from_numpy(rng.randint(len(meta), size=self.batch_size))
+                y_batch = y[batch]
+                traits = characteristics(W.detach(), X_batch, y_batch, share, means)
+                Y = one_hot(y_batch, n_classes).to(X.dtype)
+                drawn = torch.from_numpy(rng.randint(len(y_meta), size=self.batch_size))
 
                 # A virtual step of the head, differentiable in the network ...
-                logits = (X[batch] @ W.T).detach() + network(traits) * Y
+                logits = (X_batch @ W.T).detach() + network(traits) * Y
                 error = (torch.softmax(logits, dim=1) - Y) / len(batch)
-                virtual = W.detach() - setting["lr"] * (error.T @ X[batch])
+                virtual = W.detach() - setting["lr"] * (error.T @ X_batch)
                 # ... whose worth on metadata teaches the network.
                 learn.zero_grad()
                 cross_entropy(X_meta[drawn] @ virtual.T, y_meta[drawn]).backward()
@@ -189,16 +191,15 @@ class CLPClassifier(LastLayerClassifier):
 
                 shift = network(traits).detach()
                 descend.zero_grad()
-                loss = cross_entropy(X[batch] @ W.T + shift * Y, y[batch])
+                loss = cross_entropy(X_batch @ W.T + shift * Y, y_batch)
                 (loss + setting["l2"] / 2 * W[:, :-1].square().sum()).backward()
                 descend.step()
-                shifts[batch.numpy()] = shift[:, 0].numpy()
+                shifts[batch] = shift[:, 0].numpy()
             head = W.detach().numpy()
             yield head[:, :-1].copy(), head[:, -1].copy()
-        shifts_of[tuple(setting.values())] = shifts
 
-    def _report(self, shared, setting):
-        self.perturbations_ = shared[1][tuple(setting.values())]
+    def _report(self, shared, chosen):
+        self.perturbations_ = shared[-1][chosen]
 
 
 def perturbation_network(rng):

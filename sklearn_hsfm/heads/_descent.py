@@ -1,7 +1,7 @@
-"""Stochastic descent on a linear head, for the methods that are defined by it."""
+"""Stochastic descent on linear heads, for the methods that are defined by it."""
 
 import numpy as np
-import torch
+from scipy.special import log_softmax
 
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, NOT_NEGATIVE, POSITIVE
 
@@ -15,67 +15,105 @@ DESCENT: dict = {
 }
 
 
-class TorchHead:
-    """A linear head in torch, with its rows.
+def descend(settings, shape, batches, slopes, n_epochs, *, start=(0.0, 0.0), adam=False):
+    """Move a stack of heads down, one for each setting; yield it after every epoch.
+
+    All heads see the same batches, so that gathering the rows and the two products with them,
+    which is what a step costs, are paid once.
 
     Parameters
     ----------
-    rows : Rows
-        What is fitted.
-    n_classes : int
-    coef, intercept : ndarray, default=0
-        Where to start, one row a class.
+    settings : list of dict
+        ``lr`` and, where there is a penalty, ``l2`` of each head.
+    shape : tuple of int
+        Classes and features.
+    batches : callable
+        Returns the batches of an epoch: features (n_rows, n_features), and what ``slopes`` is
+        to know of them.
+    slopes : callable
+        ``slopes(logits, known)`` is the gradient of each head's loss in its logits, both
+        (n_heads, n_classes, n_rows).
+    n_epochs : int
+    start : tuple, default=(0.0, 0.0)
+        Coefficients and intercepts to start at, one of a class or of a head and a class.
+    adam : bool, default=False
+        Adam instead of SGD with momentum 0.9.
+
+    Yields
+    ------
+    coef : ndarray of shape (n_heads, n_classes, n_features)
+    intercept : ndarray of shape (n_heads, n_classes)
     """
-
-    def __init__(self, rows, n_classes, coef=0.0, intercept=0.0):
-        d = rows.X.shape[1]
-        self.X, self.y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
-        self.coef = torch.tensor(np.broadcast_to(coef, (n_classes, d)).astype(float))
-        self.intercept = torch.tensor(np.broadcast_to(intercept, n_classes).astype(float))
-
-    def logits(self, X):
-        """Return the logits of rows, (rows, n_classes)."""
-        return torch.addmm(self.intercept, X, self.coef.T)
-
-    def epochs(self, loss, batches, n_epochs, *, lr, momentum=0.9, l2=0.0, adam=False, beside=()):
-        """Minimise ``loss(rows)`` over batches of row indices; yield the head each epoch.
-
-        The heads in ``beside`` take part in the loss and are moved as well.
-        """
-        heads = [self, *beside]
-        coefs = [head.coef.requires_grad_() for head in heads]
-        intercepts = [head.intercept.requires_grad_() for head in heads]
-        # Intercepts are not penalised, as in scikit-learn.
-        groups = [{"params": coefs, "weight_decay": l2}, {"params": intercepts}]
-        if adam:
-            optimizer = torch.optim.Adam(groups, lr=lr)
-        else:
-            optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum)
-        for _ in range(n_epochs):
-            for batch in batches():
-                optimizer.zero_grad()
-                loss(torch.from_numpy(batch)).backward()
-                optimizer.step()
-            yield tuple(w.detach().numpy().copy() for w in (self.coef, self.intercept))
+    coef, intercept = (
+        np.array(np.broadcast_to(part, (len(settings), *size)), dtype=float)
+        for part, size in zip(start, (shape, shape[:1]), strict=True)
+    )
+    intercept = intercept[..., None]
+    lr, l2 = (np.array([s.get(n, 0.0) for s in settings])[:, None, None] for n in ("lr", "l2"))
+    moved = [(part, Adam() if adam else Momentum()) for part in (coef, intercept)]
+    for _ in range(n_epochs):
+        for X, known in batches():
+            logits = (coef.reshape(-1, shape[1]) @ X.T).reshape(*coef.shape[:2], len(X))
+            slope = slopes(logits + intercept, known)
+            gradient = (slope.reshape(-1, len(X)) @ X).reshape(coef.shape)
+            # Intercepts are not penalised, as in scikit-learn.
+            gradients = gradient + l2 * coef, slope.sum(axis=2, keepdims=True)
+            for (part, step), gradient in zip(moved, gradients, strict=True):
+                part -= lr * step(gradient)
+        yield coef.copy(), intercept[..., 0].copy()
 
 
-def shuffled(n_rows, batch_size, rng):
-    """Return a function that draws an epoch of batches: every row once."""
+class Momentum:
+    """The direction of SGD with momentum 0.9."""
 
-    def batches():
-        order = rng.permutation(n_rows)
-        return np.split(order, np.arange(batch_size, n_rows, batch_size))
+    def __init__(self):
+        self.sum = 0.0
 
-    return batches
+    def __call__(self, gradient):
+        self.sum = 0.9 * self.sum + gradient
+        return self.sum
 
 
-def balanced_over(cells, batch_size, rng):
+class Adam:
+    """The direction of Adam."""
+
+    def __init__(self):
+        self.steps, self.mean, self.square = 0, 0.0, 0.0
+
+    def __call__(self, gradient):
+        self.steps += 1
+        self.mean = 0.9 * self.mean + 0.1 * gradient
+        self.square = 0.999 * self.square + 0.001 * gradient**2
+        root = np.sqrt(self.square / (1 - 0.999**self.steps))
+        return self.mean / (1 - 0.9**self.steps) / (root + 1e-8)
+
+
+def cross_entropy(logits, target):
+    """Return the loss of each row, (n_heads, n_rows), and its gradient in the logits.
+
+    ``target`` are probabilities, (n_classes, n_rows).
+    """
+    log_proba = log_softmax(logits, axis=1)
+    return -(target * log_proba).sum(axis=1), np.exp(log_proba) - target
+
+
+def one_hot(index, n):
+    """Return the indicators of ``n`` classes or groups, (n, n_rows)."""
+    return (np.arange(n)[:, None] == index).astype(float)
+
+
+def shuffled(X, batch_size, rng):
+    """Return a function that draws an epoch of batches, rows and their indices: each once."""
+    return lambda: _batches(X, rng.permutation(len(X)), batch_size)
+
+
+def balanced_over(cells, X, batch_size, rng):
     """Return a function that draws an epoch of batches in which all cells are as likely."""
     weight = 1 / np.bincount(cells)[cells]
     weight /= weight.sum()
+    return lambda: _batches(X, rng.choice(len(X), size=len(X), p=weight), batch_size)
 
-    def batches():
-        order = rng.choice(len(cells), size=len(cells), p=weight)
-        return np.split(order, np.arange(batch_size, len(cells), batch_size))
 
-    return batches
+def _batches(X, order, batch_size):
+    for batch in np.split(order, np.arange(batch_size, len(order), batch_size)):
+        yield X[batch], batch

@@ -5,13 +5,19 @@ from numbers import Real
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
-from sklearn_hsfm.heads._descent import DESCENT, TorchHead, balanced_over, shuffled
+from sklearn_hsfm.heads._descent import (
+    DESCENT,
+    balanced_over,
+    cross_entropy,
+    descend,
+    one_hot,
+    shuffled,
+)
 
 
 class GroupDROClassifier(LastLayerClassifier):
@@ -125,7 +131,7 @@ class GroupDROClassifier(LastLayerClassifier):
         self.random_state = random_state
 
     def _prepare(self, rows, rng):
-        """Return the group of each row, and where each setting leaves the weights."""
+        """Return the group of each row."""
         if rows.groups is None:
             warnings.warn(
                 "fit got no groups of the training rows, whose worst GroupDROClassifier "
@@ -133,40 +139,38 @@ class GroupDROClassifier(LastLayerClassifier):
                 "CVaRDROClassifier, which needs none.",
                 stacklevel=4,
             )
-        return np.unique(strata(rows.y, rows.groups), return_inverse=True)[1], {}
+        return np.unique(strata(rows.y, rows.groups), return_inverse=True)[1]
 
-    def _heads(self, rows, shared, setting, rng):
-        group, weights_of = shared
-        n = np.bincount(group)
-        q = np.full(len(n), 1 / len(n))
+    def _stacks(self, rows, group, settings, seed):
+        rng, n_classes, n = np.random.RandomState(seed), len(self.classes_), np.bincount(group)
+        q = np.full((len(settings), len(n)), 1 / len(n))
         adjustment = self.size_adjustment / np.sqrt(n)
-        head, groups = TorchHead(rows, len(self.classes_)), torch.from_numpy(group)
 
-        def loss(batch):
-            nonlocal q
-            losses = cross_entropy(head.logits(head.X[batch]), head.y[batch], reduction="none")
-            member = torch.nn.functional.one_hot(groups[batch], len(n)).to(losses.dtype)
-            count = member.sum(0)
+        def slopes(logits, batch):
+            losses, slope = cross_entropy(logits, one_hot(rows.y[batch], n_classes))
+            member = one_hot(group[batch], len(n))
             # An absent group has loss 0, as in the published code.
-            of_group = losses @ member / count.clamp(min=1) + torch.from_numpy(adjustment)
-            q = updated_weights(q, of_group.detach().numpy(), self.eta)
-            return torch.from_numpy(q) @ of_group
+            count = np.maximum(member.sum(axis=1), 1)
+            of_group = losses @ member.T / count + adjustment
+            q[:] = updated_weights(q, of_group, self.eta)
+            return (q / count)[:, None, group[batch]] * slope
 
         if self.balanced_sampling:
-            batches = balanced_over(group, self.batch_size, rng)
+            batches = balanced_over(group, rows.X, self.batch_size, rng)
         else:
-            batches = shuffled(len(group), self.batch_size, rng)
-        yield from head.epochs(loss, batches, self.epochs, lr=setting["lr"], l2=setting["l2"])
-        weights_of[tuple(setting.values())] = q
+            batches = shuffled(rows.X, self.batch_size, rng)
+        shape = n_classes, rows.X.shape[1]
+        yield from descend(settings, shape, batches, slopes, self.epochs)
+        self.group_weights_ = q
 
-    def _report(self, shared, setting):
-        self.group_weights_ = shared[1][tuple(setting.values())]
+    def _report(self, group, chosen):
+        self.group_weights_ = self.group_weights_[chosen].copy()
 
 
 def updated_weights(q, losses, eta):
     """Return the group weights after one exponentiated step: q_g exp(eta l_g), normalised."""
     q = q * np.exp(eta * losses)
-    return q / q.sum()
+    return q / q.sum(axis=-1, keepdims=True)
 
 
 class CVaRDROClassifier(LastLayerClassifier):
@@ -263,12 +267,17 @@ class CVaRDROClassifier(LastLayerClassifier):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _heads(self, rows, shared, setting, rng):
-        head = TorchHead(rows, len(self.classes_))
+    def _stacks(self, rows, shared, settings, seed):
+        n_classes = len(self.classes_)
 
-        def loss(batch):
-            losses = cross_entropy(head.logits(head.X[batch]), head.y[batch], reduction="none")
-            return losses.topk(max(1, round(setting["alpha"] * len(batch)))).values.mean()
+        def slopes(logits, batch):
+            losses, slope = cross_entropy(logits, one_hot(rows.y[batch], n_classes))
+            weights = np.zeros_like(losses)
+            for weight, loss, setting in zip(weights, losses, settings, strict=True):
+                k = max(1, round(setting["alpha"] * len(batch)))
+                weight[torch.from_numpy(loss).topk(k).indices.numpy()] = 1 / k
+            return weights[:, None] * slope
 
-        batches = shuffled(len(rows.y), self.batch_size, rng)
-        yield from head.epochs(loss, batches, self.epochs, lr=setting["lr"], l2=setting["l2"])
+        batches = shuffled(rows.X, self.batch_size, np.random.RandomState(seed))
+        shape = n_classes, rows.X.shape[1]
+        yield from descend(settings, shape, batches, slopes, self.epochs)

@@ -3,13 +3,11 @@
 from numbers import Real
 
 import numpy as np
-import torch
-from torch.nn.functional import cross_entropy
 
 from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm.heads._base import LastLayerClassifier
-from sklearn_hsfm.heads._descent import DESCENT, TorchHead, shuffled
+from sklearn_hsfm.heads._descent import DESCENT, cross_entropy, descend, one_hot, shuffled
 
 
 class LfFClassifier(LastLayerClassifier):
@@ -117,55 +115,56 @@ class LfFClassifier(LastLayerClassifier):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _prepare(self, rows, rng):
-        return {}  # of each setting, the weights of the rows
-
-    def _heads(self, rows, weights_of, setting, rng):
-        n_classes, shape = len(self.classes_), (len(self.classes_), rows.X.shape[1])
+    def _stacks(self, rows, shared, settings, seed):
+        rng, n_classes, n = np.random.RandomState(seed), len(self.classes_), len(settings)
+        shape = n_classes, rows.X.shape[1]
         width = 1 / np.sqrt(shape[1])  # torch's own start of a linear layer
-        biased, head = (
-            TorchHead(rows, n_classes, rng.uniform(-width, width, size=shape)) for _ in range(2)
+        # The biased heads of all settings, then their other heads.
+        start = np.repeat(rng.uniform(-width, width, size=(2, *shape)), n, axis=0)
+        means = LossMeans(rows.y, n_classes, self.smoothing, n_heads=2 * n)
+        weights = np.ones((n, len(rows.y)))
+
+        def slopes(logits, batch):
+            losses, slope = cross_entropy(logits, one_hot(rows.y[batch], n_classes))
+            means.update(batch, losses)
+            weights[:, batch] = relative_difficulty(*np.split(means.scaled(batch), 2))
+            eased = self.q * np.exp(-self.q * losses[:n])  # q p ** q
+            return np.concatenate([eased, weights[:, batch]])[:, None] * slope / len(batch)
+
+        batches = shuffled(rows.X, self.batch_size, rng)
+        heads = descend(
+            settings * 2, shape, batches, slopes, self.epochs, start=(start, 0.0), adam=True
         )
-        means = LossMeans(rows.y, n_classes, self.smoothing)
-        weights = np.ones(len(rows.y))
+        for coef, intercept in heads:
+            yield coef[n:], intercept[n:]
+        self.row_weights_ = weights
 
-        def loss(batch):
-            X, y, index = head.X[batch], head.y[batch], batch.numpy()
-            logits = biased.logits(X), head.logits(X)
-            losses = [cross_entropy(z, y, reduction="none") for z in logits]
-            means.update(index, np.stack([part.detach().numpy() for part in losses]))
-            weights[index] = relative_difficulty(*means.scaled(index))
-            p = torch.softmax(logits[0].detach(), dim=1).gather(1, y[:, None])[:, 0]
-            eased = (self.q * p**self.q * losses[0]).mean()
-            return eased + (torch.from_numpy(weights[index]) * losses[1]).mean()
-
-        batches = shuffled(len(rows.y), self.batch_size, rng)
-        steps = {"lr": setting["lr"], "l2": setting["l2"], "adam": True}
-        yield from head.epochs(loss, batches, self.epochs, beside=[biased], **steps)
-        weights_of[tuple(setting.values())] = weights
-
-    def _report(self, weights_of, setting):
-        self.row_weights_ = weights_of[tuple(setting.values())]
+    def _report(self, shared, chosen):
+        self.row_weights_ = self.row_weights_[chosen].copy()
 
 
 class LossMeans:
-    """Running means of each row's losses under the biased and the other head."""
+    """Running means of each row's losses under several heads."""
 
-    def __init__(self, y, n_classes, smoothing):
-        self.y, self.n_classes, self.smoothing = y, n_classes, smoothing
-        self.means = np.full((2, len(y)), np.nan)
+    def __init__(self, y, n_classes, smoothing, n_heads=2):
+        self.y, self.smoothing = y, smoothing
+        order = np.argsort(y, kind="stable")  # class after class: their maxima need no copies
+        self.place = np.argsort(order)
+        self.start = np.searchsorted(y[order], np.arange(n_classes))
+        self.means = np.zeros((n_heads, len(y)))
+        self.seen = np.zeros(len(y), dtype=bool)
 
     def update(self, index, losses):
-        """Take up the losses, (2, rows), of a batch; the first of a row is copied."""
-        old = self.means[:, index]
-        new = self.smoothing * old + (1 - self.smoothing) * losses
-        self.means[:, index] = np.where(np.isnan(old), losses, new)
+        """Take up the losses, (n_heads, rows), of a batch; the first of a row is copied."""
+        at = self.place[index]
+        new = self.smoothing * self.means[:, at] + (1 - self.smoothing) * losses
+        self.means[:, at] = np.where(self.seen[at], new, losses)
+        self.seen[at] = True
 
     def scaled(self, index):
         """Return the means of a batch, divided by the largest mean of the class so far."""
-        seen = np.nan_to_num(self.means)
-        largest = np.array([seen[:, self.y == c].max(axis=1) for c in range(self.n_classes)])
-        return seen[:, index] / np.maximum(largest[self.y[index]].T, np.finfo(float).tiny)
+        largest = np.maximum.reduceat(self.means, self.start, axis=1)[:, self.y[index]]
+        return self.means[:, self.place[index]] / np.maximum(largest, np.finfo(float).tiny)
 
 
 def relative_difficulty(biased, other):

@@ -4,12 +4,11 @@ import warnings
 from numbers import Real
 
 import numpy as np
-import torch
 
 from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
-from sklearn_hsfm.heads._descent import DESCENT, TorchHead, balanced_over
+from sklearn_hsfm.heads._descent import DESCENT, balanced_over, cross_entropy, descend, one_hot
 from sklearn_hsfm.heads._jtt import cross_fitted_errors
 
 
@@ -134,26 +133,31 @@ class LISAClassifier(LastLayerClassifier):
             )
         return Partners(rows.y, attribute)
 
-    def _heads(self, rows, partners, setting, rng):
-        n_classes = len(self.classes_)
-        head = TorchHead(rows, n_classes)
+    def _stacks(self, rows, partners, settings, seed):
+        rng, n_classes = np.random.RandomState(seed), len(self.classes_)
         # Of their own, so that batches are drawn as without mixing.
         mixing = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
-        Y = torch.nn.functional.one_hot(head.y, n_classes).to(head.X.dtype)
+        batches = balanced_over(partners.cell, rows.X, self.batch_size, rng)
 
-        def loss(batch):
-            within = not partners.across_classes or mixing.uniform() < self.p_sel
-            other = torch.from_numpy(partners.draw(batch.numpy(), within, mixing))
-            share = np.ones(len(batch))
-            if self.alpha > 0:
-                share = mixing.beta(self.alpha, self.alpha, size=len(batch))
-            share = torch.from_numpy(share)[:, None]
-            X = share * head.X[batch] + (1 - share) * head.X[other]
-            target = share * Y[batch] + (1 - share) * Y[other]
-            return torch.nn.functional.cross_entropy(head.logits(X), target)
+        def mixed():
+            for X, batch in batches():
+                within = not partners.across_classes or mixing.uniform() < self.p_sel
+                other = partners.draw(batch, within, mixing)
+                share = np.ones(len(batch))
+                if self.alpha > 0:
+                    share = mixing.beta(self.alpha, self.alpha, size=len(batch))
+                X_other = rows.X[other]
+                X -= X_other  # in place: mixing costs more than the products with the rows
+                X *= share[:, None]
+                X += X_other
+                Y, Y_other = (one_hot(rows.y[index], n_classes) for index in (batch, other))
+                yield X, share * Y + (1 - share) * Y_other
 
-        batches = balanced_over(partners.cell, self.batch_size, rng)
-        yield from head.epochs(loss, batches, self.epochs, lr=setting["lr"], l2=setting["l2"])
+        def slopes(logits, target):
+            return cross_entropy(logits, target)[1] / target.shape[1]
+
+        shape = n_classes, rows.X.shape[1]
+        yield from descend(settings, shape, mixed, slopes, self.epochs)
 
 
 class Partners:

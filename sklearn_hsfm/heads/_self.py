@@ -2,13 +2,12 @@
 
 import numpy as np
 from scipy.special import log_softmax
-from torch.nn.functional import cross_entropy
 
 from sklearn_hsfm._compat import HasMethods, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import mined_and_selecting
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, POSITIVE, LastLayerClassifier, erm_head
-from sklearn_hsfm.heads._descent import TorchHead, shuffled
+from sklearn_hsfm.heads._descent import cross_entropy, descend, one_hot, shuffled
 
 
 class SELFClassifier(LastLayerClassifier):
@@ -145,27 +144,27 @@ class SELFClassifier(LastLayerClassifier):
         return erm, X, y, np.argsort(-worth, kind="stable")
 
     def _early(self, rows, rng):
-        head = TorchHead(rows, len(self.classes_))
-        batches = shuffled(len(rows.y), 128, rng)
+        def slopes(logits, batch):
+            target = one_hot(rows.y[batch], len(self.classes_))
+            return cross_entropy(logits, target)[1] / len(batch)
 
-        def loss(batch):
-            return cross_entropy(head.logits(head.X[batch]), head.y[batch])
+        shape, batches = (len(self.classes_), rows.X.shape[1]), shuffled(rows.X, 128, rng)
+        *_, last = descend([{"lr": 1e-3}], shape, batches, slopes, self.early_epochs)
+        return last[0][0], last[1][0]
 
-        *_, last = head.epochs(loss, batches, self.early_epochs, lr=1e-3)
-        return last
+    def _stacks(self, rows, ranked, settings, seed):
+        erm, X, y, order = ranked
+        share = np.zeros((len(settings), len(y)))  # of each row in the loss of each setting
+        for weight, setting in zip(share, settings, strict=True):
+            per_class = max(1, setting["n_rows"] // len(self.classes_))
+            of_class = [order[y[order] == c][:per_class] for c in np.unique(y)]
+            for chosen in of_class:  # balanced anyway
+                weight[chosen] = 1 / len(chosen) / len(of_class)
+        some = share.any(axis=0)
+        X, share, target = X[some], share[:, some], one_hot(y[some], len(self.classes_))
 
-    def _heads(self, rows, shared, setting, rng):
-        erm, X, y, order = shared
-        per_class = max(1, setting["n_rows"] // len(self.classes_))
-        chosen = np.concatenate([order[y[order] == c][:per_class] for c in np.unique(y)])
-        few = rows._replace(X=X[chosen], y=y[chosen])
-        head = TorchHead(few, len(self.classes_), *erm)
-        share = 1 / np.bincount(few.y, minlength=len(self.classes_))[few.y]  # balanced anyway
-        share = head.X.new_tensor(share / share.sum())
+        def slopes(logits, _):
+            return share[:, None] * cross_entropy(logits, target)[1]
 
-        def loss(batch):
-            losses = cross_entropy(head.logits(head.X[batch]), head.y[batch], reduction="none")
-            return share[batch] @ losses
-
-        whole = np.arange(len(few.y))
-        yield from head.epochs(loss, lambda: [whole], self.steps, lr=setting["lr"])
+        whole = [(X, None)]
+        yield from descend(settings, erm[0].shape, lambda: whole, slopes, self.steps, start=erm)
