@@ -139,9 +139,10 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         for epoch, (coef, intercept) in enumerate(stacks, start=1):
             logits = rows.X_val @ coef.reshape(-1, coef.shape[2]).T + intercept.ravel()
             for i, part in enumerate(np.split(logits, len(settings), axis=1)):
-                score = rules_of[i](rows.y_val, log_softmax(part, axis=1), rows.groups_val)
+                log_proba = log_softmax(part, axis=1)
+                score = float(rules_of[i](rows.y_val, log_proba, rows.groups_val))
                 if score >= best[i][0]:  # of equal epochs the last, as HSFMClassifier does
-                    best[i] = float(score), epoch, (coef[i].copy(), intercept[i].copy())
+                    best[i] = score, epoch, (coef[i].copy(), intercept[i].copy())
         scores, epochs, heads = map(list, zip(*best, strict=True))
         chosen = int(np.argmax(scores))  # of equal settings the first
         self.cv_results_ = {"params": settings, "score": scores, "epoch": epochs}
@@ -161,9 +162,10 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """Return what the settings share."""
 
     def _stacks(self, rows, shared, settings, seed):
-        """Yield the heads of all settings, epoch by epoch.
+        """Yield the heads of all settings, epoch by epoch, so that no epoch has to be kept.
 
         ``coef`` (n_settings, n_classes, n_features) and ``intercept`` (n_settings, n_classes).
+        What draws draws from ``seed``, the same for every setting.
         """
         each = (self._heads(rows, shared, s, np.random.RandomState(seed)) for s in settings)
         for heads in zip(*each, strict=True):

@@ -35,7 +35,7 @@ def descend(settings, shape, batches, slopes, n_epochs, *, start=(0.0, 0.0), ada
         (n_heads, n_classes, n_rows).
     n_epochs : int
     start : tuple, default=(0.0, 0.0)
-        Coefficients and intercepts to start at, one of a class or of a head and a class.
+        Coefficients and intercepts to start at; what broadcasts to those of the stack.
     adam : bool, default=False
         Adam instead of SGD with momentum 0.9.
 
@@ -55,9 +55,9 @@ def descend(settings, shape, batches, slopes, n_epochs, *, start=(0.0, 0.0), ada
         for X, known in batches():
             logits = (coef.reshape(-1, shape[1]) @ X.T).reshape(*coef.shape[:2], len(X))
             slope = slopes(logits + intercept, known)
-            gradient = (slope.reshape(-1, len(X)) @ X).reshape(coef.shape)
             # Intercepts are not penalised, as in scikit-learn.
-            gradients = gradient + l2 * coef, slope.sum(axis=2, keepdims=True)
+            of_coef = (slope.reshape(-1, len(X)) @ X).reshape(coef.shape) + l2 * coef
+            gradients = of_coef, slope.sum(axis=2, keepdims=True)
             for (part, step), gradient in zip(moved, gradients, strict=True):
                 part -= lr * step(gradient)
         yield coef.copy(), intercept[..., 0].copy()

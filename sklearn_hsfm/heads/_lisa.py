@@ -147,8 +147,8 @@ class LISAClassifier(LastLayerClassifier):
                 if self.alpha > 0:
                     share = mixing.beta(self.alpha, self.alpha, size=len(batch))
                 X_other = rows.X[other]
-                X -= X_other  # in place: mixing costs more than the products with the rows
-                X *= share[:, None]
+                X *= share[:, None]  # in place: what is mixed is what a step costs
+                X_other *= 1 - share[:, None]
                 X += X_other
                 Y, Y_other = (one_hot(rows.y[index], n_classes) for index in (batch, other))
                 yield X, share * Y + (1 - share) * Y_other
