@@ -475,6 +475,13 @@ def test_settings_that_are_solved_together_are_as_alone(data, clf, fitted):
                 )
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the overflow that is wanted here
+def test_a_rate_at_which_no_epoch_is_finite_is_said(data):
+    clf = heads.CVaRDROClassifier(lr=1e300, epochs=3, selection="tail_loss", random_state=0)
+    with pytest.raises(ValueError, match=r"No epoch of any setting .*'lr': 1e\+300.*Lower"):
+        fit(clf, data)
+
+
 def test_weighted_accuracy_chooses_without_groups(data):
     params = {"gamma": (0.0, 8.0), "reg": 0.1, "steps": 50, "random_state": 0}
     clf = fit(heads.AFRClassifier(selection="weighted_accuracy", **params), data, groups=False)

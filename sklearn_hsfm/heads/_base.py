@@ -144,6 +144,11 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
                 if score >= best[i][0]:  # of equal epochs the last, as HSFMClassifier does
                     best[i] = score, epoch, (coef[i].copy(), intercept[i].copy())
         scores, epochs, heads = map(list, zip(*best, strict=True))
+        if max(scores) == -np.inf:
+            raise ValueError(
+                f"No epoch of any setting of {values} has a finite score on the validation rows. "
+                "Lower the rates."
+            )
         chosen = int(np.argmax(scores))  # of equal settings the first
         self.cv_results_ = {"params": settings, "score": scores, "epoch": epochs}
         self.selection_, self.best_params_ = names[chosen], settings[chosen]
