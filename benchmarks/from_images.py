@@ -10,32 +10,28 @@ The file holds uint8 images (n, height, width, 3) as ``load_features`` reads tab
 """
 
 import argparse
-import time
 from pathlib import Path
 
-import numpy as np
-import torch
-import torchvision
-from sklearn.utils import Bunch
 from torch import nn
 from torchvision.transforms.v2 import functional as F
 
-from benchmarks import robustness
-from benchmarks.speed import processor
-from sklearn_hsfm import HSFMClassifier
+from benchmarks.columns import Column
+from benchmarks.experiments._comparison import detail
+from benchmarks.methods import all_methods
+from benchmarks.networks import extract
+from benchmarks.runs import Context, Run, records_of
+from benchmarks.sets import DataSet
+from benchmarks.tables import protocol
 from sklearn_hsfm.datasets import load_features
-from sklearn_hsfm.extraction import FeatureExtractor
-from sklearn_hsfm.finetuning import ERMClassifier
-from sklearn_hsfm.metrics import group_scores
 
-METHODS = {
-    "ERM": robustness.METHODS["ERM"],  # the network's own head
-    "HSFM, as published": robustness.METHODS["HSFM, as published"],
-    "HSFMClassifier": robustness.method(HSFMClassifier, groups=False),
-    "HSFMClassifierCV": robustness.METHODS["HSFMClassifierCV"],
-    "HSFMClassifierCV, groups": robustness.METHODS["HSFMClassifierCV, groups"],
-    "DFR": robustness.METHODS["DFR"],
-}
+METHODS = (
+    "ERM",  # the network's own head
+    "HSFM, as published",
+    "HSFMClassifier",
+    "HSFMClassifierCV",
+    "HSFMClassifierCV, groups",
+    "DFR",
+)
 
 
 def main(argv=None):
@@ -50,48 +46,36 @@ def main(argv=None):
     parser.add_argument("--network-seeds", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5, help="of the heads on each network")
     args = parser.parse_args(argv)
-    data = load_features(args.data)
-    print(
-        f"{processor()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
-        f"torchvision {torchvision.__version__}; {args.network}, {args.epochs} epochs, one-cycle "
-        f"to {args.lr}, {args.seeds} seeds of the heads"
-    )
-    for network_seed in range(args.network_seeds):
-        features, seconds = from_network(data, network_seed, args)
-        print(f"\nNetwork of seed {network_seed}: {seconds}")
-        print("\n| method | uses, beyond training labels | average | worst group | seconds |")
-        print("| --- | --- | --- | --- | --- |")
-        for name, method in METHODS.items():
-            found = [scores(method, features, seed, args.paper) for seed in range(args.seeds)]
-            print(f"| {name} | {method.uses} | {cells(found)} |", flush=True)
+    methods = {name: all_methods()[name] for name in METHODS}
+    context = Context(Path(args.data).parent, args.folder, args.seeds)
+    for seed in range(args.network_seeds):
+        column = from_network(seed, args)
+        runs = [Run(column, *m, s) for s in range(args.seeds) for m in methods.items()]
+        records = records_of(runs, "from_images", context)
+        print(f"\n{column.title}, network of seed {seed}\n\n{protocol(records, context)}")
+        print(f"\n{detail(records, methods, column, {})}", flush=True)
 
 
-def from_network(data, seed, args):
-    """Return the data with features in the place of images, and what they took."""
-    start = time.perf_counter()
-    erm = ERMClassifier(
-        network(args.network),
-        weights=None,
-        preprocess=enlarged,
-        epochs=args.epochs,
-        lr=args.lr,
-        schedule="one-cycle",
-        checkpoint_dir=args.folder / f"{args.network}-{args.epochs}-{args.lr}-{seed}",
-        random_state=seed,
-        verbose=1,
-    )
-    erm.fit(data.X_train, data.y_train, data.X_val, data.y_val)
-    trained = time.perf_counter()
-    extractor = FeatureExtractor(erm, cache_dir=args.folder).fit(data.X_train)
-    features = Bunch(**data)
-    for split in ("train", "val", "test"):
-        features[f"X_{split}"] = extractor.transform(data[f"X_{split}"])
-    features.head = erm.coef_, erm.intercept_
-    extracted = time.perf_counter()
-    return features, (
-        f"fine-tuned in {trained - start:.0f} s, best epoch {erm.best_epoch_} of {erm.n_iter_}; "
-        f"extracted in {extracted - trained:.0f} s in {extractor.precision_}"
-    )
+def from_network(seed, args):
+    """Return the column of features of a network that was fine-tuned on the images."""
+    file = args.folder / f"{Path(args.data).stem}_erm_{args.network}-{args.epochs}-{args.lr}-{seed}"
+    file = file.with_name(f"{file.name}.npz")
+    if not file.is_file():
+        extract(
+            load_features(args.data),
+            file,
+            network(args.network),
+            tuned=True,
+            weights=None,
+            preprocess=enlarged,
+            epochs=args.epochs,
+            lr=args.lr,
+            weight_decay=1e-4,
+            schedule="one-cycle",
+            random_state=seed,
+        )
+    dataset = DataSet(Path(args.data).stem, Path(args.data).stem, settings=args.paper)
+    return Column(dataset, args.network, True, file)
 
 
 def network(name):
@@ -113,22 +97,6 @@ def enlarged(image):
     """Return an image at twice its size, in the scaling of EfficientNet-Lite."""
     pixels = F.pil_to_tensor(image.resize((2 * image.width, 2 * image.height)))
     return (pixels.float() - 127) / 128
-
-
-def scores(method, data, seed, paper):
-    """Return average, worst group and seconds of a method."""
-    start = time.perf_counter()
-    model = method.fit(data, seed, paper)
-    seconds = time.perf_counter() - start
-    found = group_scores(data.y_test, model.predict(data.X_test), data.groups_test)
-    return found.average, found.worst, seconds
-
-
-def cells(found):
-    """Return the cells of a row: mean ± standard deviation over seeds."""
-    average, worst, seconds = np.transpose(found)
-    accuracies = (f"{np.mean(v):.3f} ± {np.std(v):.3f}" for v in (average, worst))
-    return f"{' | '.join(accuracies)} | {np.mean(seconds):.1f}"
 
 
 if __name__ == "__main__":

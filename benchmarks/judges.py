@@ -8,17 +8,22 @@ tables in ``judges.md``.
 """
 
 import argparse
-import json
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 
-from benchmarks.robustness import METHODS, RESULTS, load, skewed_rows
+from benchmarks.methods import all_methods, fitted
+from benchmarks.rows import drawn
+from benchmarks.runs import append, read
+from benchmarks.tables import cell, markdown
 from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
 from sklearn_hsfm._cells import class_cells
 from sklearn_hsfm._validation_set import stratified_part
+from sklearn_hsfm.datasets import load_features
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
+RESULTS = Path(__file__).parent / "results"
 SETS = {
     "waterbirds": "waterbirds_efflite2",
     "dominoes": "dominoes_efflite0",
@@ -163,7 +168,8 @@ def parted(data, part, seed):
     """Return which validation rows are mined and judge; the others score."""
     rng = np.random.RandomState(seed)
     if part == "skewed":  # at least 40 % of each group stay to score
-        return skewed_rows(data.groups_train, data.groups_val, rng, part=0.6)
+        ids, shares = np.unique(data.groups_train, return_counts=True)
+        return drawn(data.groups_val, dict(zip(ids, shares, strict=True)), rng, part=0.6)
     share = {"half": 1 / 2, "eighth": 1 / 8}[part]
     return np.flatnonzero(stratified_part(data.groups_val, share, rng))
 
@@ -182,7 +188,7 @@ def run(data, part, seed):
     c.keep(c.n_repeats * c.cv // 2)
     predictions[HALF] = c.predict(X, by_slices(c, cells))
     for name in REFERENCES:
-        predictions[name] = METHODS[name].fit(data, seed, None).predict(X)
+        predictions[name] = fitted(all_methods()[name], None, data, seed, "cpu").predict(X)
     return {n: worst_group_accuracy_score(y, p, groups) for n, p in predictions.items()}
 
 
@@ -195,20 +201,21 @@ def main(argv=None):
     args = parser.parse_args(argv)
     RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "judges.jsonl"
-    records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    records = read(log)
     done = {(r["part"], r["set"], r["seed"]) for r in records}
     for name in args.sets:
         for part in PARTS:
             for seed in range(args.seeds):
                 if (part, name, seed) in done:
                     continue
-                data = load(args.data_dir, SETS[name], False, "plain", seed)
-                if data is None:
-                    print(f"{name}: no file {SETS[name]}.npz in {args.data_dir}")
+                path = Path(args.data_dir) / f"{SETS[name]}.npz"
+                if not path.is_file():
+                    print(f"{name}: no file {path.name} in {args.data_dir}")
                     break
+                data = load_features(path)
+                data.head = None
                 records.append({"part": part, "set": name, "seed": seed, **run(data, part, seed)})
-                with log.open("a") as file:
-                    file.write(json.dumps(records[-1]) + "\n")
+                append(log, records[-1])
                 print(part, name, seed, flush=True)
     text = "\n\n".join(table(records, part) for part in PARTS)
     (RESULTS / "judges.md").write_text(text + "\n")
@@ -218,17 +225,15 @@ def main(argv=None):
 def table(records, part):
     """Return the Markdown table of one kind of part."""
     names = [s for s in SETS if any(r["set"] == s and r["part"] == part for r in records)]
-    rows = [f"### Part of the validation rows that is mined and judges: {part}\n"]
-    rows.append("| worst group of the other rows | " + " | ".join(names) + " | mean |")
-    rows.append("| --- " * (len(names) + 2) + "|")
+    rows = []
     for judge in (*REFERENCES, *JUDGES, HALF):
         values = [
             [r[judge] for r in records if r["part"] == part and r["set"] == name] for name in names
         ]
-        cells = [f"{np.mean(v):.3f} ± {np.std(v):.3f} ({len(v)})" for v in values]
         mean = np.mean([np.mean(v) for v in values]) if values else np.nan
-        rows.append(f"| {judge} | " + " | ".join(cells) + f" | {mean:.3f} |")
-    return "\n".join(rows)
+        rows.append([judge, *map(cell, values), f"{mean:.3f}"])
+    title = f"### Part of the validation rows that is mined and judges: {part}\n\n"
+    return title + markdown(["worst group of the other rows", *names, "mean"], rows)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
-from benchmarks import edits, judges, robustness, speed
-from sklearn_hsfm.datasets import make_spurious_features
+from benchmarks import __main__ as command
+from benchmarks import columns, edits, judges, paper, rows, runs, speed
+from benchmarks.experiments import all_experiments
+from benchmarks.methods import Method, all_methods, fitted, n_settings
+from benchmarks.methods.lisa import attribute_of
+from benchmarks.sets import DataSet, all_sets
+from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
+from sklearn_hsfm.heads import ClassBalancedClassifier
 
 
 @pytest.fixture
@@ -18,30 +25,204 @@ def folder(tmp_path, monkeypatch):
         for name, key in (("X", "X"), ("y", "y"), ("group", "groups"))
     }
     np.savez(tmp_path / "adult_sex.npz", **whole, split=np.repeat([0, 1, 2], [300, 400, 200]))
-    for module in (judges, robustness, speed):
+    for module in (judges, speed):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     return tmp_path
 
 
-def test_robustness_runs_and_resumes(folder, capsys):
-    command = ["--data-dir", str(folder), "--seeds", "2", "--sets", "adult", "cub50"]
-    command += ["--methods", "ERM", "DFR", "JTT, no groups"]
-    robustness.main(command)
-    lines = (folder / "results" / "robustness.jsonl").read_text().splitlines()
-    assert len(lines) == 6
-    assert all(0 <= json.loads(line)["worst"] <= json.loads(line)["average"] for line in lines)
-    table = (folder / "results" / "robustness.md").read_text()
-    assert "| DFR | validation labels; validation groups to fit and select | 0." in table
-    assert table.count("| ERM | nothing |") == 3
-    robustness.main(command)
-    assert (folder / "results" / "robustness.jsonl").read_text().splitlines() == lines
-    assert "no file cub50_efflite2.npz" in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Run every command as CI does, and return where the results are."""
+    results = tmp_path_factory.mktemp("results")
+    command.main(["all", "--quick", "--jobs", "2", "--results", str(results)])
+    return results / "quick"
 
 
-def test_skewed_rows_have_the_shares_of_training():
-    train, val = np.repeat([0, 1, 2], [900, 90, 10]), np.repeat([0, 1, 2], [100, 100, 100])
-    kept = robustness.skewed_rows(train, val, np.random.RandomState(0))
-    assert np.bincount(val[kept]).tolist() == [100, 10, 2]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", all_experiments())
+def test_every_experiment_runs_quickly(quick, name):
+    text = (quick / f"{name}.md").read_text()
+    assert text.startswith("# ")
+    if name in ("table2", "table3", "table4"):
+        assert "absent.** Looked for images in" in text
+        return
+    assert "| digit dominoes |" in text or "digit dominoes |" in text
+    for record in runs.read(quick / f"{name}.jsonl"):
+        assert record["versions"].keys() >= {"sklearn_hsfm", "torch", "scikit-learn", "numpy"}
+        assert 0 <= record["worst"] <= record["average"] <= 1
+        assert record["seconds"] > 0
+        assert record["seed"] == 0
+    if name.startswith("figure"):
+        assert (quick / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_what_exists_is_not_run_again(quick, monkeypatch, capsys):
+    kept = (quick / "table1.jsonl").read_text()
+    monkeypatch.setattr(runs, "record", None)  # would raise
+    command.main(["table1", "--quick", "--results", str(quick.parent)])
+    assert (quick / "table1.jsonl").read_text() == kept
+    assert capsys.readouterr().out.strip() == (quick / "table1.md").read_text().strip()
+
+
+def column_of(folder, make=load_digit_dominoes):
+    return columns.Column(DataSet("digits", "digits", kind="tabular", make=make), None)
+
+
+def balanced(**params):
+    return Method(lambda column: ClassBalancedClassifier(**params), "validation labels", False)
+
+
+def test_an_interrupted_command_goes_on(tmp_path):
+    context = runs.Context(tmp_path, tmp_path, jobs=1)
+    wanted = [runs.Run(column_of(tmp_path), "CB", balanced(Cs=(1.0,)), s) for s in range(2)]
+    first = runs.records_of(wanted, "some", context)
+    lines = (tmp_path / "some.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 2
+    (tmp_path / "some.jsonl").write_text(lines[0] + lines[1][:30])  # killed as it wrote
+    again = runs.records_of(wanted, "some", context)
+    assert [r["seed"] for r in again] == [0, 1]
+    assert [r["worst"] for r in again] == [r["worst"] for r in first]
+    assert len(runs.read(tmp_path / "some.jsonl")) == 2
+
+    # Another experiment takes over what it shares; another setting is another run.
+    other = [wanted[0], runs.Run(column_of(tmp_path), "CB", balanced(Cs=(0.1,)), 0)]
+    found = runs.records_of(other, "other", context)
+    assert found[0] == again[0]
+    assert found[1]["settings"]["Cs"] == [0.1]
+    # Seconds that matter are measured anew.
+    timed = runs.records_of(wanted[:1], "timed", context, jobs=1)
+    assert timed[0]["worst"] == first[0]["worst"]
+    assert timed[0]["seconds"] != first[0]["seconds"]
+
+
+def test_files_are_found_and_what_is_absent_is_said(folder):
+    context = runs.Context(folder, folder / "results")
+    np.savez(folder / "dominoes_efflite0.npz", X=np.eye(3), y=[0, 1, 0], split=[0, 1, 2])
+    adult, dominoes, celeba = columns.columns_of(["adult_sex", "dominoes", "celeba"], context)
+    assert (adult.title, adult.file.name) == ("Adult", "adult_sex.npz")
+    assert (dominoes.title, dominoes.tuned) == ("Dominoes, efflite0", False)
+    assert celeba.absent
+    assert f"images in {folder / 'celeba'}" in celeba.looked_for
+    assert str(folder / "celeba_erm_resnet50.npz") in celeba.looked_for
+    (alone,) = columns.columns_of(["dominoes"], context, stand_ins=False, ways=["frozen"])
+    assert alone.absent
+
+    # The network of the published table comes before what stands in, fine-tuned brings its head.
+    head = {"head_weight": np.eye(2, 3), "head_bias": np.zeros(2)}
+    for name in ("dominoes_erm_resnet50", "dominoes_erm_efflite0"):
+        np.savez(folder / f"{name}.npz", X=np.eye(3), y=[0, 1, 0], split=[0, 1, 2], **head)
+    tuned, frozen = columns.columns_of(["dominoes"], context)
+    assert tuned.title == "Dominoes, resnet50 ERM-tuned"
+    assert tuned.load(0).head[0].shape == (2, 3)
+    assert frozen.load(0).head is None
+
+
+def test_images_come_before_files(folder, monkeypatch):
+    context = runs.Context(folder, folder / "results", device="cpu")
+    (folder / "birds").mkdir()
+    np.savez(folder / "birds_efflite0.npz", X=np.eye(3), y=[0, 1, 0], split=[0, 1, 2])
+    birds = DataSet("Birds", "birds", folder="birds", images=lambda path: {"from": path})
+    monkeypatch.setattr(columns, "all_sets", lambda: {"birds": birds})
+    asked = []
+
+    def extract(images, path, network, tuned, device):
+        asked.append((images["from"], path.name, network, tuned, device))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, X=np.eye(3), y=[0, 1, 0], split=[0, 1, 2])
+
+    monkeypatch.setattr(columns.networks, "extract", extract)
+    for _ in range(2):  # the second time it is there
+        tuned, frozen = columns.columns_of(["birds"], context)
+        assert (tuned.title, frozen.title) == ("Birds, resnet50 ERM-tuned", "Birds, resnet50")
+    assert asked == [
+        (folder / "birds", "birds_erm_resnet50.npz", "resnet50", True, "cpu"),
+        (folder / "birds", "birds_resnet50.npz", "resnet50", False, "cpu"),
+    ]
+
+
+def groups_of(data):
+    return np.unique(data.groups_val, return_counts=True)[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("what", "counts"),
+    [
+        ("as given", [100, 60, 40, 20]),
+        ("balanced", [20, 20, 20, 20]),
+        ("skewed", [22, 2, 2, 20]),
+        ("1/4", [25, 15, 10, 5]),
+    ],
+)
+def test_validation_rows(what, counts):
+    groups_train = np.repeat([0, 1, 2, 3], [900, 30, 10, 800])
+    groups = np.repeat([0, 1, 2, 3], [100, 60, 40, 20])
+    X = np.arange(220.0)[:, None]
+    data = Bunch(X_val=X, y_val=groups // 2, groups_val=groups, groups_train=groups_train)
+    drawn = rows.with_rows(data, what, 0)
+    assert groups_of(drawn) == counts
+    assert len(np.unique(drawn.X_val)) == sum(counts)
+    assert (drawn.y_val == drawn.groups_val // 2).all()
+
+
+def test_flipped_rows_are_in_the_other_class_with_the_same_attribute():
+    groups = np.repeat([0, 1, 2, 3], 50)
+    data = Bunch(X_val=groups[:, None], y_val=groups // 2, groups_val=groups)
+    noisy = rows.with_rows(Bunch(**data), "10 % flipped", 0)
+    wrong = noisy.y_val != data.y_val
+    assert wrong.sum() == 20
+    assert (noisy.groups_val[wrong] == (groups[wrong] + 2) % 4).all()
+    assert (noisy.groups_val[~wrong] == groups[~wrong]).all()
+    data.groups_val = groups % 3
+    with pytest.raises(ValueError, match="two classes and four groups"):
+        rows.with_rows(data, "10 % flipped", 0)
+
+
+def test_other_units_leave_the_decisions_of_the_head():
+    data = make_spurious_features(n_train=20, n_val=10, random_state=0)
+    data.head = np.ones((2, data.X_train.shape[1])), np.zeros(2)
+    before = data.X_test @ data.head[0].T
+    after = rows.with_rows(data, "x20", 0)
+    np.testing.assert_allclose(after.X_test @ after.head[0].T, before, rtol=1e-5)
+
+
+def test_methods_are_tuned_over_equally_many_settings(folder):
+    column = column_of(folder)
+    data = make_spurious_features(n_train=120, n_val=80, n_test=40, random_state=0)
+    data.head = None
+    fast = ("JTT", "group DRO", "DFR", "AFR", "HSFMClassifier", "ERM", "LISA")
+    data.groups_train = data.groups_val = None  # six settings also without them
+    tried = {}
+    for name in fast:
+        method = all_methods()[name]._replace(groups=False)
+        with pytest.warns() if name in ("group DRO", "LISA") else pytest.MonkeyPatch.context():
+            tried[name] = n_settings(fitted(method, column, data, 0, "cpu"))
+    once = {"HSFMClassifier": 1, "ERM": 1, "DFR": 7}
+    assert tried == {name: once.get(name, 6) for name in fast}
+
+
+def test_attributes_of_groups():
+    assert attribute_of(np.array([0, 1, 2, 3])).tolist() == [0, 1, 0, 1]
+    groups = ["y=landbird place=water", "y=waterbird place=land"]
+    assert attribute_of(groups).tolist() == ["place=water", "place=land"]
+
+
+def test_published_values_are_of_sets_and_methods_that_exist():
+    tables = (paper.TABLE_1, paper.TABLE_2, paper.TABLE_4A, paper.TABLE_4B)
+    for key, quoted in ((key, t[key]) for t in tables for key in t):
+        assert key in all_sets()
+        assert all(0 < worst <= average < 100 for worst, average in quoted.values())
+    assert set(paper.TABLE_3) <= set(all_sets())
+    assert set(paper.SAME_METHOD.values()) <= set(all_methods())
+    assert paper.value_of(paper.TABLE_1, "waterbirds", "HSFM, as published") == (93.1, 94.0)
+    assert set(paper.not_run_here(paper.TABLE_1, "waterbirds")) == {"DaC", "DDB"}
+
+
+def test_names_are_listed(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"  {name}" in shown for name in (*all_experiments(), "all"))
 
 
 def test_judges_run(folder, capsys):

@@ -1,0 +1,14 @@
+"""The published tables and figures, and our own, one file each: each defines ``run(context)``.
+
+``run`` returns the text of the table; what it ran is in ``NAME.jsonl`` of the results. Files that
+begin with an underscore hold what several of them share.
+"""
+
+import importlib
+import pkgutil
+
+
+def all_experiments():
+    """Return the modules by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {n: importlib.import_module(f"{__name__}.{n}") for n in names if n[0] != "_"}

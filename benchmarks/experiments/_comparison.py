@@ -1,0 +1,88 @@
+"""Tables of methods on columns, with published values in columns of their own."""
+
+from benchmarks import paper
+from benchmarks.methods import all_methods
+from benchmarks.runs import Run, records_of
+from benchmarks.tables import TRIED, absent, cell, markdown, of, protocol, seconds, values
+
+BACKBONE = (
+    "The difference (worst group, points) is not one of implementation: backbone and features are "
+    "others than the paper's, and so is the ERM that it starts from."
+)
+
+
+def compare(name, title, columns, published, context, methods=None, notes=()):
+    """Run methods on columns and return the text: an overview, and a table a column.
+
+    Parameters
+    ----------
+    name, title : str
+    columns : list of Column
+    published : dict
+        By set and method, (worst group, average) in percent.
+    context : Context
+    methods : sequence of str, default=None
+        All, or those that are named.
+    notes : sequence of str
+        What the protocol says besides.
+    """
+    rows = {n: m for n, m in all_methods().items() if methods is None or n in methods}
+    here = [column for column in columns if not column.absent]
+    runs = [
+        Run(column, n, m, seed)
+        for seed in range(context.seeds)
+        for column in here
+        for n, m in rows.items()
+        if not _is_for_groups_alone(n, m, column)
+    ]
+    records = records_of(runs, name, context)
+    parts = [f"# {title}", protocol(records, context, TRIED, *notes)]
+    if here:
+        parts.append(overview(records, rows, here))
+    parts.append(absent(columns))
+    for column in columns:
+        if not column.absent or column.dataset.key in published:
+            parts.append(f"## {column.title}\n\n{detail(records, rows, column, published)}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def overview(records, rows, columns):
+    """Return the worst groups of all columns in one table."""
+    body = [
+        [n, m.uses, *(cell(values(records, "worst", method=n, features=c.key)) for c in columns)]
+        for n, m in rows.items()
+    ]
+    return markdown(["worst group", "uses", *(c.title for c in columns)], body)
+
+
+def detail(records, rows, column, published):
+    """Return the table of a column: ours, published, the difference."""
+    key, body = column.dataset.key, []
+    table = published.get(key, {})
+    for n, m in rows.items():
+        mine = of(records, method=n, features=column.key)
+        quoted = paper.value_of(published, key, n)
+        if not mine and quoted is None:
+            continue
+        worst = values(mine, "worst")
+        difference = f"{100 * worst.mean() - quoted[0]:+.1f}" if mine and quoted else "-"
+        tried = mine[0]["tried"] if mine else "-"
+        ours = [cell(worst), cell(values(mine, "average")), seconds(values(mine, "seconds"))]
+        body.append([n, m.uses, tried, *ours, *_percent(quoted), difference])
+    for n, quoted in paper.not_run_here(published, key).items():
+        body.append([n, "needs images", "-", "-", "-", "-", *_percent(quoted), "-"])
+    heading = ["method", "uses", "tried", "worst group", "average", "seconds"]
+    if not table:
+        return markdown(heading, [row[:6] for row in body]) + "\n\nNot in the paper."
+    heading += ["paper, worst", "paper, average", "difference"]
+    note = "" if column.absent else f"\n\n{BACKBONE}"
+    return markdown(heading, body) + note
+
+
+def _percent(quoted):
+    return ["-", "-"] if quoted is None else [f"{v / 100:.3f}" for v in quoted]
+
+
+def _is_for_groups_alone(name, method, column):
+    """Return whether a method differs from another of the table by groups that the set lacks."""
+    return column.dataset.kind == "fine-grained" and method.groups

@@ -1,0 +1,153 @@
+"""Ablations: what each part of HSFM, and of its cross-fitting, is worth."""
+
+from unittest import mock
+
+import numpy as np
+import torch
+
+from benchmarks.columns import columns_of
+from benchmarks.experiments._variants import SETS
+from benchmarks.methods import hsfm, of_classifier
+from benchmarks.runs import Run, records_of
+from benchmarks.tables import absent, cell, markdown, protocol, values
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, _candidates
+from sklearn_hsfm._core import link
+
+FROZEN = 1e-12  # a rate of Adam that moves no feature
+
+
+class RandomHardSet(HSFMClassifier):
+    """Mine random rows of each class, once, in the place of the hardest in every epoch."""
+
+    def _solve(self, split, support, head, scaler, mined, record, device):
+        rng = np.random.RandomState(self.random_state)
+        few = drawn(mined, split.y_val, self.Khard, rng)
+        return super()._solve(split, support, head, scaler, few, record, device)
+
+
+class RandomHardSetCV(HSFMClassifierCV):
+    """The same, in every split anew."""
+
+    def _solve(self, settings, starts, split, supports, held_out, scaler, device):
+        rng = np.random.RandomState(self.random_state)
+        few = np.stack([drawn(~held, split.y_val, self.Khard, rng) for held in held_out])
+        return super()._solve(settings, starts, split, supports, ~few, scaler, device)
+
+
+def drawn(mined, y, per_class, rng):
+    """Return a mask of so many random rows of each class, of those that are mined."""
+    few = np.zeros_like(mined)
+    for c in np.unique(y):
+        few[rng.permutation(np.flatnonzero(mined & (y == c)))[:per_class]] = True
+    return few
+
+
+class FirstOrder(HSFMClassifier):
+    """Leave out how an edit changes the errors of the inner steps: second derivatives."""
+
+    def _solve(self, *args):
+        def none(upstream, P):
+            return torch.zeros_like(upstream)
+
+        with mock.patch.object(link.Logistic, "pullback", staticmethod(none)):
+            return super()._solve(*args)
+
+
+class JudgedOnMinedRows(HSFMClassifierCV):
+    """Let every head be judged by all rows, those that it mined among them."""
+
+    def _average(self, settings, heads, final, split, held_out, scaler, judge):
+        all_rows = np.ones_like(held_out)
+        super()._average(settings, heads, final, split, all_rows, scaler, judge)
+
+
+class BestAlone(HSFMClassifierCV):
+    """Take the best candidate instead of an average over good ones."""
+
+    def _average(self, *args):
+        with mock.patch.object(_candidates, "_standard_error", return_value=0.0):
+            super()._average(*args)
+
+
+def published(cls=HSFMClassifier, **changes):
+    """Return the published procedure with something changed."""
+
+    def make(column):
+        return cls(**hsfm.as_published(column, **changes).get_params(deep=False))
+
+    return hsfm.METHODS["HSFM, as published"]._replace(make=make)
+
+
+def ours(cls=HSFMClassifier, groups=False, **changes):
+    """Return one of the classifiers at its defaults, with something changed."""
+    return of_classifier(cls, groups=groups, **changes)
+
+
+PARTS = {
+    "As published": {
+        "HSFM, as published": published(),
+        "published, random hard set": published(RandomHardSet),
+        "published, support not edited": published(outer_lr=FROZEN),
+        "published, first order": published(FirstOrder),
+        "published, standardised features": published(standardize=True),
+        "published, a third of the rows selects": published(selection_fraction=1 / 3),
+    },
+    "HSFMClassifier, one fit": {
+        "HSFMClassifier": ours(),
+        "one fit, random hard set": ours(RandomHardSet),
+        "one fit, support not edited": ours(outer_lr=FROZEN),
+        "one fit, first order": ours(FirstOrder),
+        "one fit, raw features": ours(standardize=False),
+        "one fit, all rows mine and select": ours(selection_fraction=None),
+        "one fit, worst group selects": ours(groups=True),
+        "one fit, tail loss selects": ours(selection="tail_loss"),
+        "one fit, accuracy selects": ours(selection="accuracy"),
+        "one fit, last epoch": ours(selection="last"),
+    },
+    "HSFMClassifierCV": {
+        "HSFMClassifierCV": ours(HSFMClassifierCV),
+        "cross-fitted, random hard set": ours(RandomHardSetCV),
+        "cross-fitted, support not edited": ours(
+            HSFMClassifierCV,
+            param_grid={"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [FROZEN]},
+        ),
+        "cross-fitted, judged on mined rows": ours(JudgedOnMinedRows),
+        "cross-fitted, worst class judges": ours(HSFMClassifierCV, scoring="worst_class"),
+        "cross-fitted, one repeat": ours(HSFMClassifierCV, n_repeats=1),
+        "cross-fitted, best candidate alone": ours(BestAlone),
+    },
+}
+
+
+def run(context):
+    """Return the tables."""
+    keys = ["digit_dominoes"] if context.quick else SETS
+    columns = columns_of(keys, context, ways=["frozen"])
+    here = [column for column in columns if not column.absent]
+    runs = [
+        Run(column, name, method, seed)
+        for seed in range(context.seeds)
+        for rows in PARTS.values()
+        for name, method in rows.items()
+        for column in here
+    ]
+    records = records_of(runs, "ablations", context)
+    parts = ["# Ablations", protocol(records, context, *NOTES)]
+    for title, rows in PARTS.items():
+        body = [
+            [n, *(cell(values(records, "worst", method=n, features=c.key)) for c in here)]
+            for n in rows
+        ]
+        text = markdown(["worst group", *(c.title for c in here)], body)
+        parts.append(f"## {title}\n\n{text}")
+    parts.append(absent(columns))
+    return "\n\n".join(part for part in parts if part)
+
+
+NOTES = (
+    "Only validation labels are used, but for the published procedure and 'worst group selects', "
+    "which select by validation groups.",
+    "Random hard set: as many random rows of each class, in all epochs. Support not edited: the "
+    "outer rate is 1e-12. First order: the gradient without second derivatives. Raw features: "
+    "the same rates on features as they are. Judged on mined rows: no cross-fitting.",
+)

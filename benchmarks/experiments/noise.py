@@ -1,0 +1,21 @@
+"""Wrong labels among the validation rows."""
+
+from benchmarks.experiments._variants import METHODS, vary
+
+ROWS = ("as given", "5 % flipped", "10 % flipped", "20 % flipped")
+
+
+def run(context):
+    """Return the tables."""
+    return vary(
+        "noise",
+        "Wrong validation labels",
+        ROWS,
+        context,
+        methods=[name for name in METHODS if name != "HSFMClassifierCV, groups"],
+        notes=[
+            "The labels of that share of the validation rows, drawn by the seed, are those of the "
+            "other class, and their groups those of the other class with the same attribute. "
+            "Training and test rows are clean."
+        ],
+    )

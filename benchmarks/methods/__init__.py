@@ -1,0 +1,88 @@
+"""The methods, one file each: a module here that defines ``METHODS`` adds rows to the tables."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+# The reading order of tables; methods that are not named follow.
+ORDER = (
+    "ERM",
+    "ERM, class-balanced",
+    "HSFM, as published",
+    "HSFMClassifier",
+    "HSFMClassifier, tuned",
+    "HSFMClassifierCV",
+    "HSFMClassifierCV, groups",
+    "DFR",
+)
+
+
+class Method(NamedTuple):
+    """A row of the tables.
+
+    ``make(column)`` returns the unfitted classifier. ``groups`` says whether it is given group
+    labels, and ``uses`` in words which labels it uses beyond those of the training rows.
+    ``trained_on`` turns the groups of the training rows into what the classifier wants.
+    """
+
+    make: Callable[..., BaseEstimator]
+    uses: str
+    groups: bool = True
+    trained_on: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+def of_classifier(cls, *, groups=True, uses=None, make=None, **params):
+    """Return the row of a classifier of the package, with or without group labels."""
+    none = {name: False for name in cls.uses._fields if "groups" in name}
+    uses = uses or str(cls.uses if groups else cls.uses._replace(**none))
+    return Method(make or (lambda column: cls(**params)), uses, groups)
+
+
+def all_methods():
+    """Return the methods by name."""
+    methods = {}
+    for module in pkgutil.iter_modules(__path__):
+        methods |= importlib.import_module(f"{__name__}.{module.name}").METHODS
+    first = [name for name in ORDER if name in methods]
+    return {name: methods[name] for name in [*first, *(m for m in methods if m not in first)]}
+
+
+def settings_of(estimator):
+    """Return the parameters as JSON can hold them, without those that a run sets itself."""
+    params = estimator.get_params(deep=False)
+    kept = {k: v for k, v in params.items() if k not in _SET_BY_RUNS}
+    return json.loads(json.dumps(kept, default=repr))
+
+
+_SET_BY_RUNS = ("random_state", "init_head", "device", "n_jobs", "verbose")
+
+
+def fitted(method, column, data, seed, device):
+    """Return the classifier of a method, fitted on data."""
+    clf = method.make(column)
+    params = clf.get_params(deep=False)
+    given = {"random_state": seed, "device": device}
+    clf.set_params(**{k: v for k, v in given.items() if k in params})
+    if data.head is not None and "init_head" in params:
+        clf.set_params(init_head=data.head)
+    takes = inspect.signature(clf.fit).parameters
+    rows = {} if data.X_val is None else {"X_val": data.X_val, "y_val": data.y_val}
+    if method.groups and data.groups_val is not None:
+        rows["groups_val"] = data.groups_val
+    if method.groups and data.groups_train is not None:
+        rows["groups"] = method.trained_on(data.groups_train)
+    clf.fit(data.X_train, data.y_train, **{k: v for k, v in rows.items() if k in takes})
+    return clf
+
+
+def n_settings(clf):
+    """Return among how many settings the validation rows have chosen."""
+    if hasattr(clf, "cv_results_"):
+        return len(clf.cv_results_["params"])
+    return len(getattr(clf, "Cs", [None]))

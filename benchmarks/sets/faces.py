@@ -1,0 +1,5 @@
+"""Faces: gender, with a second attribute that gives it away in 95 % of the training rows."""
+
+from benchmarks.sets import DataSet
+
+SET = DataSet("faces", "faces_gender", balanced=True)
