@@ -43,8 +43,8 @@ def protocol(records, context, *more):
     lines = [
         "Every method sees the same rows; features are frozen, only the head is fitted. `uses` "
         "names the labels beyond those of the training rows. Where validation groups are used, the "
-        "worst validation group chooses settings and epochs, else the worst validation class; "
-        "nothing is chosen on test rows."
+        "worst validation group chooses settings and epochs, else the worst validation class (for "
+        "`HSFMClassifierCV` the worst slice, found by itself); nothing is chosen on test rows."
     ]
     lines.extend(more)
     lines.append(

@@ -112,7 +112,6 @@ PARTS = {
             param_grid={"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [FROZEN]},
         ),
         "cross-fitted, judged on mined rows": ours(JudgedOnMinedRows),
-        "cross-fitted, worst class judges": ours(HSFMClassifierCV, scoring="worst_class"),
         "cross-fitted, one repeat": ours(HSFMClassifierCV, n_repeats=1),
         "cross-fitted, best candidate alone": ours(BestAlone),
     },

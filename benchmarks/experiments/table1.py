@@ -25,6 +25,6 @@ def run(context):
         notes=[
             "The paper fine-tunes a ResNet-50 with ERM. Where its features are absent, an "
             "EfficientNet-Lite stands in, fine-tuned (from its own head) and frozen (from a "
-            "logistic regression)."
+            "logistic regression). One network a set: seeds do not train it anew."
         ],
     )
