@@ -69,7 +69,9 @@ def detail(records, rows, column, published):
         if not mine and quoted is None:
             continue
         worst = values(mine, "worst")
-        difference = f"{100 * worst.mean() - quoted[0]:+.1f}" if mine and quoted else "-"
+        difference = "-"
+        if mine and quoted:
+            difference = f"{100 * (worst.mean() - paper.accuracy(quoted[0])):+.1f}"
         tried = mine[0]["tried"] if mine else "-"
         ours = [cell(worst), cell(values(mine, "average")), seconds(values(mine, "seconds"))]
         body.append([n, m.uses, tried, *ours, *_percent(quoted), difference])
@@ -84,4 +86,4 @@ def detail(records, rows, column, published):
 
 
 def _percent(quoted):
-    return ["-", "-"] if quoted is None else [f"{v / 100:.3f}" for v in quoted]
+    return ["-", "-"] if quoted is None else [paper.shown(value) for value in quoted]
