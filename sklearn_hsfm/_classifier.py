@@ -143,7 +143,9 @@ or callable, default="auto"
     more features than hard rows the edits memorise them.
 
     No pair of rates serves all data. The defaults are gentle: they suit standardised deep
-    features, and leave the intercept about where the initial head has it.
+    features, and leave the intercept about where the initial head has it. Where classes are
+    unequal that can be worse than the initial head: prefer `HSFMClassifierCV`, which places a
+    threshold.
 
     With ``paper_settings`` and ``standardize=False`` the fit equals the published procedure:
     gradient descent inside, Adam on the support with clipping, one Adam state of the head

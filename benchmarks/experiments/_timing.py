@@ -62,12 +62,13 @@ def _spread(taken):
     return f"{np.median(taken):.2f} [{min(taken):.2f}, {max(taken):.2f}]"
 
 
-def random_features(n_train, n_val, n_test, n_features=2048):
-    """Return a function that makes random rows of a size, two classes and four groups."""
+def random_features(n_train, n_val, n_features=2048):
+    """Return a function that makes random rows of a size, two classes, four groups, and a head."""
 
     def make(random_state):
-        rng, data = np.random.default_rng(random_state), Bunch(head=None)
-        for split, n in (("train", n_train), ("val", n_val), ("test", n_test)):
+        rng = np.random.default_rng(random_state)
+        data = Bunch(head=(0.02 * rng.standard_normal((2, n_features)), np.zeros(2)))
+        for split, n in (("train", n_train), ("val", n_val), ("test", 500)):
             y, attribute = rng.integers(2, size=(2, n))
             X = np.maximum(rng.standard_normal((n, n_features), dtype=np.float32), 0)
             X[:, :100] += 0.3 * y[:, None]
