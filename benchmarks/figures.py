@@ -33,6 +33,8 @@ def curves(panels, xlabel, path, ylabel="worst-group accuracy"):
             (line,) = axis.plot(x, mean, "o-", label=name, markersize=4)
             axis.fill_between(x, mean - spread, mean + spread, color=line.get_color(), alpha=0.2)
         axis.set(title=title, xlabel=xlabel)
+        if max(x) > 50 * min(x):
+            axis.set_xscale("log")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(ylabel)
     axes[-1].legend(frameon=False, fontsize=8)
