@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +231,16 @@ def test_names_are_listed(capsys):
         command.main(["--help"])
     shown = capsys.readouterr().out
     assert all(f"  {name}" in shown for name in (*all_experiments(), "all"))
+
+
+def test_committed_records_make_the_committed_tables():
+    results = Path(runs.__file__).parent / "results"
+    records = runs.read(results / "table1.jsonl")
+    text = (results / "table1.md").read_text()
+    wanted = {"features": "waterbirds_efflite2", "method": "DFR", "rows": "as given"}
+    mine = [r["worst"] for r in records if wanted.items() <= r.items()]
+    assert len(mine) >= 5
+    assert f"{np.mean(mine):.3f} ± {np.std(mine):.3f}" in text
 
 
 def test_random_features_stand_in_where_time_is_what_matters(tmp_path, monkeypatch):
