@@ -13,7 +13,6 @@ METHODS = (
     "HSFM, as published",
     "HSFMClassifier",
     "HSFMClassifierCV",
-    "HSFMClassifierCV, groups",
     "DFR",
     "class-balanced retraining",
 )

@@ -1,6 +1,6 @@
 """Wrong labels among the validation rows."""
 
-from benchmarks.experiments._variants import METHODS, vary
+from benchmarks.experiments._variants import vary
 
 ROWS = ("as given", "5 % flipped", "10 % flipped", "20 % flipped")
 
@@ -12,7 +12,6 @@ def run(context):
         "Wrong validation labels",
         ROWS,
         context,
-        methods=[name for name in METHODS if name != "HSFMClassifierCV, groups"],
         notes=[
             "The labels of that share of the validation rows, drawn by the seed, are those of the "
             "other class, and their groups those of the other class with the same attribute. "
