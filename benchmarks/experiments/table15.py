@@ -5,7 +5,7 @@ from benchmarks.columns import Column, columns_of
 from benchmarks.experiments._timing import random_features, timings
 from benchmarks.sets import all_sets
 
-METHODS = ("HSFM, as published", "HSFMClassifierCV")
+METHODS = ("HSFM, as published",)
 # Rows for training and validation, for sets whose features are not at hand (Tables 5, 6, 8, 9).
 SIZES = {
     "celeba": (48534, 19867),
