@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 from torchvision import models
 
-from benchmarks.speed import processor
+from benchmarks.runs import machine
 
 NETWORKS = ("resnet50", "vit_b_16", "convnext_tiny", "efficientnet_b0", "efficientnet-lite2")
 PACKAGES = ("torch", "torchvision", "onnxruntime", "openvino")
@@ -37,7 +37,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     versions = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES if has(p)]
     print(
-        f"{processor()}, {torch.get_num_threads()} thread(s), {', '.join(versions)}, "
+        f"{machine('cpu')}, {torch.get_num_threads()} thread(s), {', '.join(versions)}, "
         f"batches of {args.batch_size}, {'CPU' if args.cpu_time else 'wall'} time\n"
     )
     print("| network | engine | images/s | seconds to start | relative error |")

@@ -24,7 +24,7 @@ import torchvision
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from benchmarks.speed import processor
+from benchmarks.runs import machine
 from sklearn_hsfm.extraction import FeatureCache, FeatureExtractor
 
 REPEATS = 3  # of which the fastest counts: other work held it up least
@@ -55,7 +55,7 @@ def main(argv=None):
         scratch = Path(scratch)
         folder = subset(args.images, n, scratch / "images")
         print(
-            f"{processor()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
+            f"{machine('cpu')}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
             f"torchvision {torchvision.__version__}, {args.backbone}, {n} images "
             f"of {args.images or 'generated JPEG'}, {'CPU' if args.cpu_time else 'wall'} time\n"
         )

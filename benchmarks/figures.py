@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def curves(panels, xlabel, path, ylabel="worst-group accuracy"):
-    """Draw means and standard deviations over seeds.
+def curves(panels, xlabel, path):
+    """Draw means and standard deviations of worst-group accuracies over seeds.
 
     Parameters
     ----------
@@ -13,7 +13,6 @@ def curves(panels, xlabel, path, ylabel="worst-group accuracy"):
     xlabel : str
     path : Path
         The PNG.
-    ylabel : str
 
     Returns
     -------
@@ -36,7 +35,7 @@ def curves(panels, xlabel, path, ylabel="worst-group accuracy"):
         if max(x) > 50 * min(x):
             axis.set_xscale("log")
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel(ylabel)
+    axes[0].set_ylabel("worst-group accuracy")
     axes[-1].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=120)
     return True

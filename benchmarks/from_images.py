@@ -19,7 +19,7 @@ from benchmarks.columns import Column
 from benchmarks.experiments._comparison import detail
 from benchmarks.methods import all_methods
 from benchmarks.networks import extract
-from benchmarks.runs import Context, Run, records_of
+from benchmarks.runs import Context, records_of, runs_of
 from benchmarks.sets import DataSet
 from benchmarks.tables import protocol
 from sklearn_hsfm.datasets import load_features
@@ -50,8 +50,7 @@ def main(argv=None):
     context = Context(Path(args.data).parent, args.folder, args.seeds)
     for seed in range(args.network_seeds):
         column = from_network(seed, args)
-        runs = [Run(column, *m, s) for s in range(args.seeds) for m in methods.items()]
-        records = records_of(runs, "from_images", context)
+        records = records_of(runs_of([column], methods, context), "from_images", context)
         print(f"\n{column.title}, network of seed {seed}\n\n{protocol(records, context)}")
         print(f"\n{detail(records, methods, column, {})}", flush=True)
 

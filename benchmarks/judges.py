@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.methods import all_methods, fitted
-from benchmarks.rows import drawn
+from benchmarks.rows import skewed
 from benchmarks.runs import append, read
 from benchmarks.tables import cell, markdown
 from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
@@ -168,8 +168,7 @@ def parted(data, part, seed):
     """Return which validation rows are mined and judge; the others score."""
     rng = np.random.RandomState(seed)
     if part == "skewed":  # at least 40 % of each group stay to score
-        ids, shares = np.unique(data.groups_train, return_counts=True)
-        return drawn(data.groups_val, dict(zip(ids, shares, strict=True)), rng, part=0.6)
+        return skewed(data, rng, part=0.6)
     share = {"half": 1 / 2, "eighth": 1 / 8}[part]
     return np.flatnonzero(stratified_part(data.groups_val, share, rng))
 

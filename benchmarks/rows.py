@@ -23,8 +23,7 @@ def with_rows(data, what, seed):
     if what == "balanced":
         kept = drawn(data.groups_val, dict.fromkeys(np.unique(data.groups_val).tolist(), 1), rng)
     elif what == "skewed":
-        ids, shares = np.unique(data.groups_train, return_counts=True)
-        kept = drawn(data.groups_val, dict(zip(ids.tolist(), shares, strict=True)), rng)
+        kept = skewed(data, rng)
     else:
         part = 1 / int(what.removeprefix("1/"))
         everyone = np.arange(len(data.y_val))
@@ -34,6 +33,12 @@ def with_rows(data, what, seed):
     for key in ("X_val", "y_val", "groups_val"):
         data[key] = data[key][kept]
     return data
+
+
+def skewed(data, rng, part=1.0):
+    """Return validation rows whose groups are as unequal as in training; see `drawn`."""
+    ids, shares = np.unique(data.groups_train, return_counts=True)
+    return drawn(data.groups_val, dict(zip(ids.tolist(), shares, strict=True)), rng, part)
 
 
 def drawn(groups, shares, rng, part=1.0):

@@ -57,6 +57,17 @@ class Run(NamedTuple):
         }
 
 
+def runs_of(columns, methods, context):
+    """Return the runs of methods, by name, with every seed on the columns that are there."""
+    return [
+        Run(column, name, method, seed)
+        for seed in range(context.seeds)
+        for column in columns
+        if not column.absent
+        for name, method in methods.items()
+    ]
+
+
 def records_of(runs, name, context, jobs=None):
     """Return the records of runs; those that no file of results has are run, and appended.
 
@@ -80,7 +91,6 @@ def records_of(runs, name, context, jobs=None):
             kept[identity] = found[identity]
             append(own, found[identity])
     todo = [run for identity, run in wanted.items() if identity not in kept]
-    # Of every column the slow methods last: what can be seen early is.
     calls = (joblib.delayed(record)(run, context.device) for run in todo)
     workers = joblib.Parallel(jobs or context.jobs, return_as="generator_unordered")
     for done in tqdm(workers(calls), total=len(todo), desc=name, disable=not todo):

@@ -16,7 +16,6 @@ memory
 
 import argparse
 import json
-import platform
 import tempfile
 import threading
 import time
@@ -29,6 +28,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.runs import machine
+from benchmarks.tables import spread
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, paper_settings
 from sklearn_hsfm._core.metagradient import GramMetagradient, choose_metagradient
 from sklearn_hsfm.heads import DFRClassifier
@@ -254,11 +255,6 @@ def work(record):
     return {"GFLOP": 2 * (10 * edit + head) / 1e9, "GB": 4 * moved / 1e9}
 
 
-def spread(values):
-    """Return the median and the ends."""
-    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
-
-
 def tables(results):
     """Return the Markdown text of all parts."""
     top = results["ceilings"]
@@ -326,15 +322,6 @@ def picture(results, path):
     figure.savefig(path, dpi=120)
 
 
-def processor():
-    """Return the processor's name where the system tells it."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.machine()
-
-
 def main(argv=None):
     """Time the parts, print and write the tables."""
     parts = {"fits": fits, "searches": searches, "growth": growth, "memory": memory}
@@ -347,7 +334,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     on_gpu = "cuda" in args.device
     results = {
-        "machine": torch.cuda.get_device_name(args.device) if on_gpu else processor(),
+        "machine": machine(args.device),
         "torch": torch.__version__,
         "sklearn": sklearn.__version__,
         "threads": torch.get_num_threads(),

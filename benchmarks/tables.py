@@ -11,8 +11,18 @@ def cell(values):
 
 
 def seconds(values):
-    """Return the median of seconds, or of minutes where there are many."""
+    """Return the median of seconds."""
     return f"{np.median(values):.1f}" if len(values) else "-"
+
+
+def spread(values):
+    """Return the median and the ends."""
+    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
+def page(*parts):
+    """Return the parts of a page that are not empty, a blank line between them."""
+    return "\n\n".join(part for part in parts if part)
 
 
 def markdown(heading, rows):

@@ -2,8 +2,8 @@
 
 from benchmarks import paper
 from benchmarks.methods import all_methods
-from benchmarks.runs import Run, records_of
-from benchmarks.tables import TRIED, absent, cell, markdown, of, protocol, seconds, values
+from benchmarks.runs import records_of, runs_of
+from benchmarks.tables import TRIED, absent, cell, markdown, of, page, protocol, seconds, values
 
 BACKBONE = (
     "The difference (worst group, points) is not one of implementation: backbone and features are "
@@ -31,20 +31,13 @@ def compare(name, title, columns, published, context, methods=None, notes=()):
         What the protocol says besides.
     """
     rows = {n: m for n, m in all_methods().items() if methods is None or n in methods}
-    here = [column for column in columns if not column.absent]
-    runs = [
-        Run(column, n, m, seed)
-        for seed in range(context.seeds)
-        for column in here
-        for n, m in rows.items()
-    ]
-    records = records_of(runs, name, context)
+    records = records_of(runs_of(columns, rows, context), name, context)
     parts = [f"# {title}", protocol(records, context, TRIED, *notes, SECONDS)]
     parts += [overview(records, rows, columns), absent(columns)]
     for column in columns:
         if not column.absent or column.dataset.key in published:
             parts.append(f"## {column.title}\n\n{detail(records, rows, column, published)}")
-    return "\n\n".join(part for part in parts if part)
+    return page(*parts)
 
 
 def overview(records, rows, columns):

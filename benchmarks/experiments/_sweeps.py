@@ -1,8 +1,8 @@
 """Figures of one hyper-parameter: methods against its values, a panel a column."""
 
 from benchmarks.figures import curves
-from benchmarks.runs import Run, records_of
-from benchmarks.tables import absent, cell, markdown, protocol, values
+from benchmarks.runs import records_of, runs_of
+from benchmarks.tables import absent, cell, markdown, page, protocol, values
 
 
 def sweep(name, title, parameter, at, methods, columns, context, notes=()):
@@ -23,18 +23,15 @@ def sweep(name, title, parameter, at, methods, columns, context, notes=()):
         What the protocol says besides.
     """
     here = [column for column in columns if not column.absent]
-    runs = [
-        Run(column, f"{method}, {parameter} = {value}", make(value), seed)
-        for seed in range(context.seeds)
-        for column in here
-        for method, make in methods.items()
-        for value in at
-    ]
-    records = records_of(runs, name, context)
+
+    def label(method, value):
+        return f"{method}, {parameter} = {value}"
+
+    rows = {label(m, value): make(value) for m, make in methods.items() for value in at}
+    records = records_of(runs_of(columns, rows, context), name, context)
 
     def worst(column, method, value):
-        label = f"{method}, {parameter} = {value}"
-        return values(records, "worst", method=label, features=column.key)
+        return values(records, "worst", method=label(method, value), features=column.key)
 
     uses = [f"{method} uses {make(at[0]).uses}." for method, make in methods.items()]
     parts = [f"# {title}", protocol(records, context, *notes, " ".join(uses))]
@@ -47,4 +44,4 @@ def sweep(name, title, parameter, at, methods, columns, context, notes=()):
         if curves(panels, parameter, context.results / f"{name}.png"):
             parts.append(f"![{title}]({name}.png)")
     parts.append(absent(columns))
-    return "\n\n".join(part for part in parts if part)
+    return page(*parts)

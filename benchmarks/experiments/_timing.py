@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from benchmarks.methods import all_methods
-from benchmarks.runs import Run, records_of
-from benchmarks.tables import absent, markdown, protocol, values
+from benchmarks.runs import records_of, runs_of
+from benchmarks.tables import absent, markdown, page, protocol, spread, values
 
 
 def timings(name, title, columns, names, published, context, notes=(), extra=()):
@@ -25,29 +25,21 @@ def timings(name, title, columns, names, published, context, notes=(), extra=())
         Published rows without a counterpart here.
     """
     methods = {n: m for n, m in all_methods().items() if n in names}
-    here = [column for column in columns if not column.absent]
-    runs = [
-        Run(column, n, method, seed)
-        for seed in range(context.seeds)
-        for column in here
-        for n, method in methods.items()
-    ]
-    records = records_of(runs, name, context, jobs=1)
+    records = records_of(runs_of(columns, methods, context), name, context, jobs=1)
     body = []
     for column in columns:
         for n, method in methods.items():
             taken = values(records, "seconds", method=n, features=column.key)
-            ours = "-" if not len(taken) else _spread(taken)
+            ours = "-" if not len(taken) else spread(taken)
             body.append([column.title, n, method.uses, ours, published(column, n)])
     body.extend(["-", n, "-", "-", published(None, n)] for n in extra)
     heading = ["features", "method", "uses", "seconds, ours", "published, another machine"]
-    parts = [
+    return page(
         f"# {title}",
         protocol(records, context, *notes, *NOTES),
         markdown(heading, body),
         absent(columns),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    )
 
 
 NOTES = (
@@ -56,10 +48,6 @@ NOTES = (
     "A100, and those of Table 14 but HSFM's come from another paper and train whole networks. "
     "They say nothing about this implementation; speed.md has the plain loop on one machine.",
 )
-
-
-def _spread(taken):
-    return f"{np.median(taken):.2f} [{min(taken):.2f}, {max(taken):.2f}]"
 
 
 def random_features(n_train, n_val, n_features=2048):

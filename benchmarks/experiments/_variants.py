@@ -4,7 +4,7 @@ from benchmarks.columns import columns_of
 from benchmarks.methods import all_methods
 from benchmarks.rows import AS_GIVEN
 from benchmarks.runs import Run, records_of
-from benchmarks.tables import absent, cell, markdown, protocol, values
+from benchmarks.tables import absent, cell, markdown, page, protocol, values
 
 SETS = ("waterbirds", "dominoes", "faces_gender", "adult_sex")
 QUICK = ("HSFM, as published", "HSFMClassifierCV", "DFR")
@@ -64,7 +64,7 @@ def vary(name, title, rows, context, methods=METHODS, notes=()):
             heading = [f"{what}, {column.title}", "uses", *rows]
             parts.append(markdown(heading, body))
     parts.append(absent(columns))
-    return "\n\n".join(part for part in parts if part)
+    return page(*parts)
 
 
 def _kind(column, kind):

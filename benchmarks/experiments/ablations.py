@@ -8,8 +8,8 @@ import torch
 from benchmarks.columns import columns_of
 from benchmarks.experiments._variants import SETS
 from benchmarks.methods import hsfm, of_classifier
-from benchmarks.runs import Run, records_of
-from benchmarks.tables import absent, cell, markdown, protocol, values
+from benchmarks.runs import records_of, runs_of
+from benchmarks.tables import absent, cell, markdown, page, protocol, values
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, _candidates
 from sklearn_hsfm._core import link
 
@@ -123,14 +123,8 @@ def run(context):
     keys = ["digit_dominoes"] if context.quick else SETS
     columns = columns_of(keys, context, ways=["frozen"])
     here = [column for column in columns if not column.absent]
-    runs = [
-        Run(column, name, method, seed)
-        for seed in range(context.seeds)
-        for rows in PARTS.values()
-        for name, method in rows.items()
-        for column in here
-    ]
-    records = records_of(runs, "ablations", context)
+    methods = {name: method for rows in PARTS.values() for name, method in rows.items()}
+    records = records_of(runs_of(columns, methods, context), "ablations", context)
     parts = ["# Ablations", protocol(records, context, *NOTES)]
     for title, rows in PARTS.items():
         body = [
@@ -140,7 +134,7 @@ def run(context):
         text = markdown(["worst group", *(c.title for c in here)], body)
         parts.append(f"## {title}\n\n{text}")
     parts.append(absent(columns))
-    return "\n\n".join(part for part in parts if part)
+    return page(*parts)
 
 
 NOTES = (

@@ -3,8 +3,8 @@
 from benchmarks import paper
 from benchmarks.columns import columns_of
 from benchmarks.methods import all_methods, of_classifier
-from benchmarks.runs import Run, records_of
-from benchmarks.tables import TRIED, absent, cell, markdown, of, protocol, seconds, values
+from benchmarks.runs import records_of, runs_of
+from benchmarks.tables import TRIED, absent, cell, markdown, of, page, protocol, seconds, values
 from sklearn_hsfm import HSFMClassifier
 
 METHODS = ("ERM", "DFR", "class-balanced retraining")
@@ -17,24 +17,13 @@ def run(context):
     columns = columns_of(["cub", "cub50", "cars", "flowers"], context)
     methods = {name: all_methods()[name] for name in METHODS}
     methods["HSFM, the paper's settings"] = of_classifier(HSFMClassifier, groups=False, **SETTINGS)
-    runs = [
-        Run(column, name, method, seed)
-        for seed in range(context.seeds)
-        for name, method in methods.items()
-        for column in columns
-        if not column.absent
-    ]
-    records = records_of(runs, "table3", context)
-    return "\n\n".join(
-        part
-        for part in (
-            "# Table 3: fine-grained sets",
-            protocol(records, context, TRIED, *NOTES),
-            ours(records, columns, methods),
-            absent(columns),
-            "## The paper's, ResNet-50\n\n" + published(),
-        )
-        if part
+    records = records_of(runs_of(columns, methods, context), "table3", context)
+    return page(
+        "# Table 3: fine-grained sets",
+        protocol(records, context, TRIED, *NOTES),
+        ours(records, columns, methods),
+        absent(columns),
+        "## The paper's, ResNet-50\n\n" + published(),
     )
 
 

@@ -37,11 +37,11 @@ class Method(NamedTuple):
     trained_on: Callable[[np.ndarray], np.ndarray] = np.asarray
 
 
-def of_classifier(cls, *, groups=True, uses=None, make=None, **params):
+def of_classifier(cls, *, groups=True, uses=None, **params):
     """Return the row of a classifier of the package, with or without group labels."""
     none = {name: False for name in cls.uses._fields if "groups" in name}
     uses = uses or str(cls.uses if groups else cls.uses._replace(**none))
-    return Method(make or (lambda column: cls(**params)), uses, groups)
+    return Method(lambda column: cls(**params), uses, groups)
 
 
 def all_methods():
