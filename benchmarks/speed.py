@@ -201,27 +201,37 @@ def growth(args):
 def memory(args):
     """Fit with validation rows in a memory map, and watch the memory that is not the file's."""
     X, y, _, _ = features(4000, 2, 2)
+    fitted = [HSFMClassifier(epochs=2), HSFMClassifierCV()]
     with tempfile.TemporaryDirectory() as folder:
         shape = (args.rows, N_FEATURES)
         X_val = np.memmap(Path(folder) / "rows", dtype=np.float32, mode="w+", shape=shape)
         for start in range(0, args.rows, len(X)):
             X_val[start : start + len(X)] = X[: args.rows - start]
         y_val = np.resize(y, args.rows)
-        clf = HSFMClassifier(epochs=2, random_state=0, device=args.device)
-        before, most, done = anonymous(), [0], threading.Event()
+        records = []
+        for clf in fitted:
+            clf.set_params(random_state=0, device=args.device)
+            seconds, most = watched(lambda clf=clf: clf.fit(X, y, X_val, y_val))
+            record = {"fit": repr(clf), "seconds": seconds, "GiB": most / 2**30}
+            records.append({**record, "rows": args.rows, "file": X_val.nbytes / 2**30})
+            print(f"memory: {type(clf).__name__}", flush=True)
+    return records
 
-        def watch():
-            while not done.wait(0.02):
-                most[0] = max(most[0], anonymous())
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        seconds = seconds_of(lambda: clf.fit(X, y, X_val, y_val))
-        done.set()
-        watcher.join()
-        file = X_val.nbytes / 2**30
-    print("memory", flush=True)
-    return {"rows": args.rows, "file": file, "GiB": (most[0] - before) / 2**30, "seconds": seconds}
+def watched(call):
+    """Return how long a call takes, and the most bytes of its own that it holds at a time."""
+    before, most, done = anonymous(), [0], threading.Event()
+
+    def watch():
+        while not done.wait(0.02):
+            most[0] = max(most[0], anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    seconds = seconds_of(call)
+    done.set()
+    watcher.join()
+    return seconds, most[0] - before
 
 
 def anonymous():
@@ -293,10 +303,9 @@ def tables(results):
             cells += [f"{1e3 * r['seconds']:.1f}", f"{1e3 * loop:.0f}" if loop else "-"]
             cells += [f"{done['GFLOP'] / r['seconds']:.0f}", f"{done['GB'] / r['seconds']:.1f}"]
             text[-1] += "\n| " + " | ".join(map(str, cells)) + " |"
-    if "memory" in results:
-        r = results["memory"]
+    for r in results.get("memory", []):
         text.append(
-            f"{r['rows']:,} validation rows in a memory map of {r['file']:.1f} GiB: two epochs "
+            f"{r['rows']:,} validation rows in a memory map of {r['file']:.1f} GiB: `{r['fit']}` "
             f"took {r['seconds']:.0f} s and {r['GiB']:.2f} GiB of memory beside the file."
         )
     return "\n\n".join(text)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from sklearn.utils import gen_batches
 
 from sklearn_hsfm._cells import (
     class_cells,
@@ -22,6 +23,7 @@ from sklearn_hsfm._linear_head import log_probabilities
 MIN_CELL = 10  # rows below which the accuracy of a cell is noise
 MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
 N_ROUNDS = 3  # times that slices are found anew
+LOGITS_AT_ONCE = 2**23  # to be sorted: they are copied for it, in double
 OF_CELLS = {  # how a judge sums up the accuracies of its cells
     "worst_group": np.min,
     "worst_slice": np.min,
@@ -67,11 +69,12 @@ def out_of_fold(heads, X_val, held_out):
     -------
     ndarray of shape (n_candidates, n_samples, R)
     """
-    logits = np.zeros((len(heads), len(X_val), heads.shape[2]), dtype=heads.dtype)
+    n, _, R, width = heads.shape
+    logits = np.zeros((len(X_val), n, R), dtype=heads.dtype)
     for split, rows in enumerate(held_out):
-        W = heads[:, split]  # (n_candidates, R, d + 1)
-        logits[:, rows] += X_val[rows] @ W[..., :-1].mT + W[:, None, :, -1]
-    return logits / held_out.sum(axis=0)[:, None]
+        W = heads[:, split].reshape(-1, width)  # one product for all candidates
+        logits[rows] += (X_val[rows] @ W[:, :-1].T + W[:, -1]).reshape(-1, n, R)
+    return logits.swapaxes(0, 1) / held_out.sum(axis=0)[:, None]
 
 
 def default_judge(y_val, groups_val):
@@ -150,8 +153,11 @@ def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
     ``unedited`` is within one error of the best, the edits have shown no worth: then unedited
     heads alone are chosen.
     """
-    thresholds = trial_thresholds(logits)
-    accuracies = expected_accuracies(logits, y, cells, thresholds)
+    parts = []
+    for few in gen_batches(len(logits), max(1, LOGITS_AT_ONCE // logits[0].size)):
+        trials = trial_thresholds(logits[few])
+        parts.append((trials, expected_accuracies(logits[few], y, cells, trials)))
+    thresholds, accuracies = (np.concatenate(part) for part in zip(*parts, strict=True))
     scores = reduce(accuracies, axis=-1)  # (n_candidates, n_thresholds)
     at = scores.argmax(axis=1)
     every = np.arange(len(at))

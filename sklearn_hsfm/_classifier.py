@@ -14,7 +14,7 @@ from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.problem import Problem
-from sklearn_hsfm._core.rows import rows_of
+from sklearn_hsfm._core.rows import rows_of, standardized
 from sklearn_hsfm._core.solve import solve
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
@@ -288,12 +288,11 @@ or callable, default="auto"
         return self
 
     def _solve(self, split, support, head, scaler, mined, record, device):
-        scale = scaler.transform if scaler is not None else np.asarray
         problem = Problem.from_arrays(
-            scale(split.X[support])[None],
+            standardized(split.X[support], scaler)[None],
             split.y[support],
             [part[None] for part in one_row_for_two_classes(*head)],
-            rows_of(split.X_val, scale, dtype=self.dtype, device=device),
+            rows_of(split.X_val, scaler, dtype=self.dtype, device=device),
             split.y_val,
             mined[None],
             dtype=self.dtype,

@@ -349,7 +349,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """Return the heads on standardised rows, (settings, epochs, splits, R, d + 1)."""
         shared = {
             "y": split.y[supports[0]],
-            "rows": rows_of(split.X_val, scaler.transform, dtype=self.dtype, device=device),
+            "rows": rows_of(split.X_val, scaler, dtype=self.dtype, device=device),
             "y_val": split.y_val,
             "dtype": self.dtype,
             "device": device,
@@ -365,7 +365,13 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         ]
         n_hard = max(p["Khard"] for p, _, _ in problems) * len(self.classes_)
         size = batch_size(
-            supports.shape[1], n_hard, split.X.shape[1], dtype=self.dtype, device=device
+            shared["rows"],
+            supports.shape[1],
+            n_hard,
+            starts.shape[1],
+            d=split.X.shape[1],
+            dtype=self.dtype,
+            device=device,
         )
         jobs = (
             delayed(_heads_of_batch)(problems[batch], supports, mined, shared, steps)
@@ -384,14 +390,15 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
         first = heads[np.argmin(penalties), 0, 0]
         pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        parts = []
-        for part in gen_batches(len(split.y_val), _ROWS_AT_ONCE):
+        n_val, R = len(split.y_val), heads.shape[-2]
+        logits = np.empty((len(pool), n_val, R), dtype=pool.dtype)
+        reference = np.empty((n_val, R), dtype=pool.dtype)
+        for part in gen_batches(n_val, _ROWS_AT_ONCE):
             Z = scaler.transform(split.X_val[part])
-            logits = _candidates.out_of_fold(pool, Z, held_out[:, part])
-            parts.append((logits, Z @ first[:, :-1].T + first[:, -1]))
-        logits, reference = zip(*parts, strict=True)
+            logits[:, part] = _candidates.out_of_fold(pool, Z, held_out[:, part])
+            reference[part] = Z @ first[:, :-1].T + first[:, -1]
         unedited = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
-        return np.concatenate(logits, axis=1), np.concatenate(reference), unedited
+        return logits, reference, unedited
 
     def _average(self, settings, heads, final, split, held_out, scaler, judge):
         """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""

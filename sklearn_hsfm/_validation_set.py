@@ -101,7 +101,9 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
         return _hold_out(estimator.classes_, X, y, fraction, rng)
 
     try:
-        X_val, y_val = validate_data(estimator, X_val, y_val, reset=False, dtype=X.dtype)
+        # Whichever float they are: a memory map is not to be copied.
+        options = {"reset": False, "dtype": [np.float64, np.float32]}
+        X_val, y_val = validate_data(estimator, X_val, y_val, **options)
     except ValueError as error:  # scikit-learn calls every array X
         raise ValueError(f"In X_val, y_val: {error}") from error
     y_val = _encode(y_val, estimator.classes_)

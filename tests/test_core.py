@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from oracle import autograd_hsfm
+from sklearn.preprocessing import StandardScaler
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sklearn_hsfm._core import hard_set as hard_set_module
 from sklearn_hsfm._core import rows as rows_module
 from sklearn_hsfm._core import solve as solve_module
 from sklearn_hsfm._core.hard_set import HardSetMiner
@@ -224,6 +226,24 @@ def test_solve_leaves_its_problem_alone():
         assert torch.equal(old, new)
 
 
+@pytest.mark.parametrize("levels", [3, 10**6])
+def test_hard_rows_are_the_same_whether_few_or_many_are_sorted(levels, monkeypatch):
+    rng = torch.Generator().manual_seed(0)
+    y_val = torch.randint(3, (5000,), generator=rng)
+    losses = torch.randint(levels, (2, 5000), generator=rng).float()  # few levels: ties
+    mined = torch.rand(2, 5000, generator=rng) < 0.7
+    few = HardSetMiner(y_val, mined, Khard=[3, 5], n_classes=3)(losses)
+    expected = [
+        [int(r) for c in range(3) for r in sorted(
+            torch.nonzero(mined[b] & (y_val == c))[:, 0].tolist(), key=lambda r: -losses[b, r]
+        )[:5]]
+        for b in range(2)
+    ]  # fmt: skip
+    assert few.tolist() == expected
+    monkeypatch.setattr(hard_set_module, "_BLOCK", 5000)  # all are sorted
+    assert torch.equal(HardSetMiner(y_val, mined, Khard=[3, 5], n_classes=3)(losses), few)
+
+
 def test_hard_set_takes_the_largest_losses_of_each_class():
     y_val = torch.tensor([0, 1, 0, 1, 0, 1, 1])
     losses = torch.tensor([[5.0, 1.0, 7.0, 4.0, 6.0, 3.0, 2.0]])
@@ -270,12 +290,16 @@ def test_streamed_rows_are_those_in_memory(monkeypatch):
     X = np.random.RandomState(0).normal(size=(23, 7))
     X.setflags(write=False)
     options = {"dtype": "float64", "device": torch.device("cpu")}
-    resident = rows_of(X, lambda a: 2 * a, **options)
+    scaler = StandardScaler().fit(X)
+    resident = rows_of(X, scaler, **options)
     monkeypatch.setattr(rows_module, "_RESIDENT_BYTES", X.nbytes - 1)
-    streamed = rows_of(X, lambda a: 2 * a, **options)
+    streamed = rows_of(X, scaler, **options)
     assert (type(resident), type(streamed)) == (ResidentRows, StreamedRows)
     W = torch.randn(3, 2, 16, dtype=torch.float64)
-    torch.testing.assert_close(streamed.logits(W), resident.logits(W), rtol=0, atol=1e-12)
+    expected, found = torch.empty(2, 3, 23, 2, dtype=torch.float64)
+    resident.logits(W, out=expected)
+    streamed.logits(W, out=found)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     index = torch.tensor([[3, 22, 3], [0, 7, 1]])
     assert torch.equal(streamed.take(index), resident.take(index))
 

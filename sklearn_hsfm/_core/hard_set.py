@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+_BLOCK = 64  # rows of which the highest loss is looked at first, where a class has many
+
 
 class HardSetMiner:
     """Pick the ``Khard`` highest-loss mined rows of each class, for every problem.
@@ -24,7 +26,7 @@ class HardSetMiner:
 
     def __init__(self, y_val, mined, *, Khard, n_classes):
         counts = torch.bincount(y_val, minlength=n_classes)  # (C,)
-        n_rows = int(counts.max())
+        n_rows = -(-int(counts.max()) // _BLOCK) * _BLOCK
         order = torch.argsort(y_val, stable=True)
         starts = counts.cumsum(0) - counts  # (C,)
         slot = torch.arange(n_rows, device=y_val.device)  # (n_rows,)
@@ -45,11 +47,31 @@ class HardSetMiner:
         weight = filled.double() / filled.sum(1, keepdim=True)
         self.weight = weight[:, self.used]  # (B, m)
 
-    def __call__(self, losses: Tensor) -> Tensor:
-        """Return the hard rows, (B, m), under losses (B, N); ties go to the first row."""
-        by_class = losses[:, self.rows].masked_fill(self.barred, -torch.inf)
-        # A stable sort, not topk: equal losses give the same rows on every device.
-        hardest = by_class.sort(dim=-1, descending=True, stable=True).indices
-        hardest = hardest[..., : self.width]  # (B, C, width)
+    def __call__(self, losses: Tensor, problems: slice = slice(None)) -> Tensor:
+        """Return the hard rows, (B, m), under losses (B, N); ties go to the first row.
+
+        ``problems`` says of which problems, where not of all, the losses are.
+        """
+        by_class = losses[:, self.rows].masked_fill(self.barred[problems], -torch.inf)
+        hardest = _highest(by_class, self.width)  # (B, C, width)
         rows = self.rows.expand(len(losses), -1, -1).gather(-1, hardest)
         return rows.flatten(1)[:, self.used]
+
+
+def _highest(values: Tensor, k: int) -> Tensor:
+    """Return where the k highest values of the last axis are, first come first among equals.
+
+    A stable sort, not topk: equal losses give the same rows on every device. Of many values
+    only the blocks whose highest are among the k highest can hold one of them.
+    """
+    if values.shape[-1] < 2 * k * _BLOCK:
+        return _first_in_order(values, k)
+    blocks = values.unflatten(-1, (-1, _BLOCK))  # (..., n / _BLOCK, _BLOCK)
+    kept = _first_in_order(blocks.amax(-1), k).sort(dim=-1).values  # as they lie, for ties
+    few = blocks.gather(-2, kept[..., None].expand(*kept.shape, _BLOCK)).flatten(-2)
+    among = _first_in_order(few, k)
+    return kept.gather(-1, among // _BLOCK) * _BLOCK + among % _BLOCK
+
+
+def _first_in_order(values, k):
+    return values.sort(dim=-1, descending=True, stable=True).indices[..., :k]

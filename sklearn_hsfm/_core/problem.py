@@ -8,7 +8,7 @@ from torch import Tensor
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment
 
 # Bytes that a batch may take. On a CPU larger ones leave its cache and are slower (measured).
-_CPU_BYTES, _GPU_BYTES = 2**24, 2**32
+_CPU_BYTES, _GPU_BYTES, _STREAMED_BYTES = 2**24, 2**32, 2**29
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,14 @@ class Problem:
         )
 
 
-def batch_size(n: int, m: int, d: int, *, dtype: str, device: torch.device) -> int:
-    """Return how many problems of n support and m hard rows to solve at once."""
+def batch_size(rows, n: int, m: int, R: int, *, d: int, dtype: str, device: torch.device) -> int:
+    """Return how many problems of n support and m hard rows, R rows a head, to solve at once."""
+    itemsize = getattr(torch, dtype).itemsize
     # the support, its gradient and the two moments of Adam; the hard rows
-    bytes_each = (4 * n + m) * d * getattr(torch, dtype).itemsize
-    return max(1, (_CPU_BYTES if device.type == "cpu" else _GPU_BYTES) // bytes_each)
+    bytes_each = (4 * n + m) * d * itemsize
+    limit = _CPU_BYTES if device.type == "cpu" else _GPU_BYTES
+    if isinstance(rows, StreamedRows):
+        # Reading the rows takes longest, however many problems they are read for.
+        limit = _STREAMED_BYTES
+        bytes_each += len(rows.X) * R * itemsize  # logits
+    return max(1, limit // bytes_each)

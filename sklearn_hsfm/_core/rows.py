@@ -1,6 +1,5 @@
 """Validation rows: resident on the device, or streamed from where they lie."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,9 +36,9 @@ class ResidentRows:
     def __init__(self, X: Tensor):
         self.X = X
 
-    def logits(self, W: Tensor) -> Tensor:
-        """Return the logits of all rows, (B, N, R), under heads (B, R, D)."""
-        return head_logits(W, self.X)
+    def logits(self, W: Tensor, *, out: Tensor):
+        """Write the logits of all rows, (B, N, R), under heads (B, R, D)."""
+        out.copy_(head_logits(W, self.X))
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows of an index (B, m), as (B, m, D)."""
@@ -53,35 +52,55 @@ class StreamedRows:
     ----------
     X : array of shape (N, d)
         It is read a slice, or an ascending array of indices, at a time.
-    scale : callable
-        Applied to what is read.
+    scaler : StandardScaler or None
+        What standardises the rows.
     options : dict
         ``dtype`` and ``device`` of the tensors.
     """
 
-    def __init__(self, X: Any, scale: Callable, options: dict):
-        self.X, self.scale, self.options = X, scale, options
+    def __init__(self, X: Any, scaler: Any, options: dict):
+        self.X, self.scaler, self.options = X, scaler, options
         self.size = max(1, _CHUNK_BYTES // (X.shape[1] * options["dtype"].itemsize))
 
-    def _read(self, rows):
-        return augment(torch.tensor(self.scale(self.X[rows]), **self.options))
-
-    def logits(self, W: Tensor) -> Tensor:
-        """Return the logits of all rows, (B, N, R), under heads (B, R, D)."""
-        starts = range(0, len(self.X), self.size)
-        chunks = (self._read(slice(start, start + self.size)) for start in starts)
-        return torch.cat([head_logits(W, chunk) for chunk in chunks], dim=1)
+    def logits(self, W: Tensor, *, out: Tensor):
+        """Write the logits of all rows, (B, N, R), under heads (B, R, D)."""
+        N, d = self.X.shape
+        W = self._for_raw_rows(W)
+        chunk = augment(torch.empty(min(self.size, N), d, dtype=W.dtype))
+        for start in range(0, N, self.size):
+            rows = slice(start, min(start + self.size, N))
+            read = chunk[: rows.stop - start]
+            read.numpy()[:, :d] = self.X[rows]
+            out[:, rows] = head_logits(W, read.to(W.device))
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows of an index (B, m), as (B, m, D)."""
         rows, place = index.unique(return_inverse=True)
-        return self._read(rows.cpu().numpy())[place]
+        X = standardized(self.X[rows.cpu().numpy()], self.scaler)
+        return augment(torch.tensor(X, **self.options))[place]
+
+    def _for_raw_rows(self, W):
+        """Return the heads that do on rows as they are read what ``W`` does on standard ones.
+
+        Standardising a million rows costs more than all else that an epoch does.
+        """
+        if self.scaler is None:
+            return W
+        d, like = self.X.shape[1], {"dtype": torch.float64, "device": W.device}
+        mean, scale = (torch.tensor(a, **like) for a in (self.scaler.mean_, self.scaler.scale_))
+        coef = W[..., :d] / scale
+        return augment(coef, W[..., -1] - coef @ mean).to(W.dtype)
 
 
-def rows_of(X: Any, scale: Callable, *, dtype: str, device: torch.device):
+def standardized(X: Any, scaler: Any) -> Any:
+    """Return rows as a scaler makes them, or as they are."""
+    return X if scaler is None else scaler.transform(X)
+
+
+def rows_of(X: Any, scaler: Any, *, dtype: str, device: torch.device):
     """Return the rows of an array, resident if they are few."""
     options = {"dtype": getattr(torch, dtype), "device": device}
     if X.size * options["dtype"].itemsize > _RESIDENT_BYTES:
-        return StreamedRows(X, scale, options)
+        return StreamedRows(X, scaler, options)
     # torch.tensor copies, so read-only arrays are welcome.
-    return ResidentRows(augment(torch.tensor(scale(X), **options)))
+    return ResidentRows(augment(torch.tensor(standardized(X, scaler), **options)))

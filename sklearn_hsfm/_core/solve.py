@@ -14,6 +14,8 @@ from sklearn_hsfm._core.metagradient import choose_metagradient
 from sklearn_hsfm._core.problem import Problem
 from sklearn_hsfm._core.rows import ResidentRows, head_logits
 
+_MINED_AT_ONCE = 2**23  # logits
+
 # The published procedure leaves Adam as torch ships it.
 ADAM = {
     "beta1": 0.9,
@@ -107,15 +109,21 @@ class Run:
         self.H = self.metagradient.H
         self.edit = _Adam(self.H, outer_lr)
         self.fit = _Adam(W, [self.link.speed * rate for rate in inner_lr])
-        self.logits = self.rows.logits(W)  # (B, N, R)
+        self.logits = W.new_empty(B, len(self.Y_val), W.shape[1])  # (B, N, R)
+        self.rows.logits(W, out=self.logits)
         self.inner_loss = self._inner_loss()
         self.outer_loss = torch.full_like(self.inner_loss, torch.nan)
         self.weight = self.mine.weight.to(W.dtype)[..., None]  # (B, m, 1)
         self.hard = problem.y_val.new_zeros(self.weight.shape[:2])
+        # Losses and their order take memory: with many rows few problems mine at once.
+        at_once = max(1, _MINED_AT_ONCE // self.logits[0].numel())
+        self.lots = [slice(b, b + at_once) for b in range(0, B, at_once)]
 
     def advance(self):
         """Run an epoch: mine, edit the support KH times, move the head T steps."""
-        self.hard.copy_(self.mine(self.link.losses(self.logits, self.Y_val)))
+        for lot in self.lots:
+            losses = self.link.losses(self.logits[lot], self.Y_val)
+            self.hard[lot] = self.mine(losses, lot)
         Q, Yq = self.rows.take(self.hard), self.Y_val[self.hard]  # (B, m, D), (B, m, R)
         for _ in range(self.KH):
             loss, gradient = self.metagradient(self.W, Q, Yq, self.weight)
@@ -125,7 +133,7 @@ class Run:
             self.fit(error.div_(len(self.Y)).mT @ self.H, [t < last for last in self.T])
         self.outer_loss.copy_(loss)
         self.inner_loss.copy_(self._inner_loss())
-        self.logits.copy_(self.rows.logits(self.W))
+        self.rows.logits(self.W, out=self.logits)
 
     @property
     def can_be_captured(self) -> bool:
