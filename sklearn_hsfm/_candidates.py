@@ -14,6 +14,7 @@ from sklearn.utils import gen_batches
 
 from sklearn_hsfm._cells import (
     class_cells,
+    doubtful_labels,
     expected_accuracies,
     shortcut_slices,
     trial_thresholds,
@@ -41,6 +42,7 @@ class Choice(NamedTuple):
     offset: float  # threshold of the average
     average_score: float  # of the average, at its threshold
     cells: np.ndarray  # (n_samples, n_cells) bool, that the scores are about
+    doubtful: np.ndarray | None = None  # (n_samples,) bool, rows that were left out of cells
 
 
 def normalized(heads):
@@ -119,22 +121,26 @@ def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
     """
     if callable(rule):
         return _choose_by_rule(logits, y, rule, cells)
-    if rule == "worst_slice":
-        return _choose_by_slices(logits, reference, y, n_classes, unedited)
     of = cells[:, cells.any(axis=0)] if rule == "worst_group" else class_cells(y, n_classes)
-    return _within_errors(logits, y, of, OF_CELLS[rule], unedited)
+    doubtful = doubtful_labels(logits.mean(axis=0), y, of)
+    of = of & ~doubtful[:, None]
+    if rule == "worst_slice":
+        choice = _choose_by_slices(logits, reference, y, of, unedited)
+    else:
+        choice = _within_errors(logits, y, of, OF_CELLS[rule], unedited)
+    return choice._replace(doubtful=doubtful)
 
 
-def _choose_by_slices(logits, reference, y, n_classes, unedited):
+def _choose_by_slices(logits, reference, y, by_class, unedited):
     """Find slices from the average, and the average from slices, in turn.
 
     Slices choose the heads; the classes, which have twice the rows, place the threshold.
     """
-    by_class = class_cells(y, n_classes)
+    n_classes, used = by_class.shape[1], by_class.any(axis=1)
     choice = _within_errors(logits, y, by_class, np.min)
     for _ in range(N_ROUNDS):
         robust = logits[choice.chosen].mean(axis=0)
-        slices = shortcut_slices(reference, robust, y, n_classes)
+        slices = shortcut_slices(reference, robust, y, n_classes, used)
         choice = _within_errors(logits, y, slices, np.min, unedited)
         if unedited[choice.chosen].all():
             # Nothing was repaired, so nothing sets slices apart: the classes judge.
@@ -196,7 +202,8 @@ def _choose_by_rule(logits, y, rule, cells):
     order = np.argsort(-score, kind="stable")
     chosen = order[: max(1, len(order) // 10)]  # no error is known: the best tenth
     value = rule(y, log_probabilities(logits[chosen].mean(axis=0)), cells)
-    return Choice(chosen, score, np.zeros(len(score)), 0.0, float(value), cells)
+    none = np.zeros(len(y), dtype=bool)
+    return Choice(chosen, score, np.zeros(len(score)), 0.0, float(value), cells, none)
 
 
 def scores_at(logits, y, cells, thresholds, rule):

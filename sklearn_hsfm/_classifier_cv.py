@@ -108,7 +108,9 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         The judge that was used.
     slices_ : ndarray of shape (n_val, n_cells)
         The cells of the judge, as masks of the validation rows: slices, groups or classes;
-        the classes also where "worst_slice" finds nothing to repair.
+        the classes also where "worst_slice" finds nothing to repair. Doubtful rows are in none.
+    doubtful_ : ndarray of shape (n_val,)
+        The validation rows whose label is likely to be wrong, as a mask; see Notes.
     n_splits_ : int
         Folds times repeats.
     n_features_in_ : int
@@ -127,6 +129,11 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     When the validation rows are held out of ``X``, they judge heads that were fitted without
     them; the selected heads are then moved to start from a fit on all of ``X``.
 
+    Wrong validation labels do more harm than others, for they are what every head gets wrong. A
+    row judges nothing if, out of fold, it speaks more for another class than half of that class's
+    own rows do: what confident learning [2]_ asks of mean probabilities. Rules and scorers see
+    all rows.
+
     Small validation sets degrade in steps, each with a warning. A class with fewer rows than
     ``cv`` lowers the number of folds to its rows; a class with one row leaves nothing to hold
     out, and all rows both mine and judge. Slices of fewer than 10 rows make the judge the
@@ -136,6 +143,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     ----------
     .. [1] "HSFM: Hard-Set-Guided Feature-Space Meta-Learning for Robust Classification under
        Spurious Correlations", arXiv:2603.29313, 2026.
+    .. [2] C. Northcutt, L. Jiang, I. Chuang: "Confident Learning: Estimating Uncertainty in
+       Dataset Labels", Journal of Artificial Intelligence Research 70, 2021.
 
     Examples
     --------
@@ -426,7 +435,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.heads_ = raw.astype(dtype)
         self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
         self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
-        self.slices_ = choice.cells
+        self.slices_, self.doubtful_ = choice.cells, choice.doubtful
         self.n_splits_ = len(held_out)
         self.best_score_ = float(choice.average_score)
         epochs = np.arange(n_epochs) * _EVERY

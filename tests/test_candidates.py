@@ -96,3 +96,21 @@ def test_the_calibrated_scale_has_the_least_log_loss(R):
         return log_loss(y, np.exp(log_probabilities(s * logits)))
 
     assert loss(scale) <= min(loss(0.9 * scale), loss(1.1 * scale))
+
+
+def test_wrong_labels_place_no_threshold(monkeypatch):
+    rng = np.random.RandomState(0)
+    true = (np.arange(1000) % 5 == 0).astype(int)  # a fifth of the rows are of class 1
+    z = np.where(true == 1, 2.0, -2.0) + rng.normal(size=1000)
+    y = np.where(rng.uniform(size=1000) < 0.1, 1 - true, true)  # a third of its labels are wrong
+    logits = z[None, :, None]
+
+    def worst_class():
+        choice = candidates.choose(logits, logits[0], y, 2, NONE[:1], rule="worst_class")
+        assert not choice.cells[choice.doubtful].any()
+        hits = (z > choice.offset) == true
+        return min(hits[true == c].mean() for c in (0, 1))
+
+    worst = worst_class()
+    monkeypatch.setattr(candidates, "doubtful_labels", lambda *args: np.zeros(1000, dtype=bool))
+    assert worst > worst_class() + 0.05

@@ -94,3 +94,34 @@ def test_slices_of_many_classes():
     for c in range(3):  # the half that the shortcut hurts has few of the rows that it helps
         rows = data.y_val == c
         assert helped[rows & cells[:, 2 * c + 1]].mean() > 2 * helped[rows & cells[:, 2 * c]].mean()
+
+
+@pytest.mark.parametrize("C", [2, 3])
+def test_flipped_labels_are_doubted_and_few_others(C):
+    rng = np.random.RandomState(0)
+    true = np.arange(600) % C
+    logits = 4.0 * np.eye(C)[true] + rng.normal(size=(600, C))
+    logits = logits[:, 1:] - logits[:, :1] if C == 2 else logits
+    flipped = rng.uniform(size=600) < 0.1
+    y = np.where(flipped, (true + 1) % C, true)
+    doubtful = _cells.doubtful_labels(logits, y, _cells.class_cells(y, C))
+    assert doubtful[flipped].mean() > 0.4  # about half lie beyond the median of their true class
+    assert not doubtful[~flipped].any()
+
+
+def test_a_cell_that_is_read_wrong_as_a_whole_is_not_doubted():
+    y = np.repeat([0, 1], 50)
+    z = np.where(y == 1, 2.0, -2.0) + np.linspace(-1, 1, 100)
+    minority, strays = np.arange(100) < 10, np.arange(100) >= 97
+    z[minority], z[strays] = 5.0, -5.0
+    cells = np.column_stack([minority, (y == 0) & ~minority, y == 1])
+    doubtful = _cells.doubtful_labels(z[:, None], y, cells)
+    assert np.array_equal(doubtful, strays)
+
+
+def test_slices_leave_out_what_is_not_used():
+    rng = np.random.RandomState(0)
+    y, used = np.arange(40) % 2, np.arange(40) >= 8
+    cells = _cells.shortcut_slices(*rng.normal(size=(2, 40, 1)), y, 2, used)
+    assert np.array_equal(cells.any(axis=1), used)
+    assert cells.sum(axis=0).tolist() == [8, 8, 8, 8]
