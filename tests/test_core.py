@@ -1,13 +1,21 @@
 """The core against automatic differentiation, finite differences and hand counts."""
 
+from functools import partial
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
 from oracle import autograd_hsfm
 from sklearn.preprocessing import StandardScaler
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.nn.functional import one_hot
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sklearn_hsfm._core import hard_set as hard_set_module
+from sklearn_hsfm._core import link as link_module
+from sklearn_hsfm._core import metagradient as metagradient_module
 from sklearn_hsfm._core import rows as rows_module
 from sklearn_hsfm._core import solve as solve_module
 from sklearn_hsfm._core.hard_set import HardSetMiner
@@ -18,6 +26,7 @@ from sklearn_hsfm._core.metagradient import (
     choose_metagradient,
 )
 from sklearn_hsfm._core.problem import Problem
+from sklearn_hsfm._core.recursion import Recursion
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment, head_logits, rows_of
 from sklearn_hsfm._core.solve import Run, every_head, flush_denormals, solve
 
@@ -189,15 +198,24 @@ def test_a_problem_that_overflows_keeps_its_last_finite_head_and_disturbs_no_oth
     assert found.best_epoch[1] == 6
 
 
+# Numbers read back, sizes that depend on data, and what torch.tensor does.
+READ_BACK = {"_local_scalar_dense", "item", "nonzero", "_unique2", "masked_select", "lift_fresh"}
+
+
 class GraphSafe(TorchDispatchMode):
     """Refuse what a CUDA graph cannot hold: reading a number back, sizes that depend on data."""
 
+    def __init__(self, device):
+        super().__init__()
+        self.device = device
+
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         name = op.overloadpacket.__name__
-        assert name not in {"_local_scalar_dense", "item", "nonzero", "_unique2", "masked_select"}
+        assert name not in READ_BACK
         out = op(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor) and name in {"_to_copy", "lift_fresh"}:
-            assert out.dim() == 0, f"{name} brings rows from the host"
+        for tensor in tree_leaves((args, kwargs, out)):
+            if isinstance(tensor, torch.Tensor):
+                assert tensor.device == self.device, f"{name} meets a tensor on the host"
         return out
 
 
@@ -209,10 +227,38 @@ def test_an_epoch_can_be_captured_as_a_graph(C, form, monkeypatch):
     names = ("W", "H", "logits", "inner_loss", "outer_loss", "hard")
     places = [getattr(run, name).data_ptr() for name in names]
     before = run.W.clone()
-    with torch.no_grad(), GraphSafe():
+    with torch.no_grad(), GraphSafe(run.W.device):
         run.advance()
     assert not torch.equal(run.W, before)
     assert [getattr(run, name).data_ptr() for name in names] == places
+
+
+def on_a_fake_gpu(things):
+    """Return objects with their tensors on a GPU that has shapes and no numbers."""
+    file = BytesIO()
+    torch.save(things, file)
+    file.seek(0)
+    return torch.load(file, map_location="cuda", weights_only=False)
+
+
+@pytest.mark.parametrize("C", [2, 3])
+@pytest.mark.parametrize("form", FORMS)
+def test_an_epoch_on_a_gpu_reads_nothing_back(form, C, monkeypatch):
+    problem = as_problem(*random_problem(C, B=2, dtype=torch.float32))
+    mine = HardSetMiner(problem.y_val, problem.mined, Khard=MIXED_TWO["Khard"], n_classes=C)
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    monkeypatch.setattr(metagradient_module, "choose_recursion", Recursion)
+    # Before the first epoch classes are counted once, and rows that may be mined.
+    monkeypatch.setattr(link_module, "one_hot", partial(one_hot, num_classes=C))
+    with FakeTensorMode(), torch.inference_mode():
+        problem, mine = on_a_fake_gpu((problem, mine))
+        monkeypatch.setattr(solve_module, "HardSetMiner", lambda *args, **kwargs: mine)
+        run = Run(problem, **MIXED_TWO, KH=2, clip_norm=10.0)
+        assert run.can_be_captured
+        with GraphSafe(run.W.device):
+            run.advance()
+        with pytest.raises(DataDependentOutputException):
+            run.W.sum().item()
 
 
 def test_solve_leaves_its_problem_alone():

@@ -1,5 +1,7 @@
 """Algorithm 1 of the HSFM paper on tensors; imports torch alone.
 
+One file, `recursion_triton`, imports triton too, and is imported where a GPU can run it.
+
 Notation, kept through the folder (the paper's symbols where it has them):
 
 ====  ==================================================================

@@ -18,6 +18,7 @@ support is allocated once.
 import torch
 from torch import Tensor
 
+from sklearn_hsfm._core.recursion import choose_recursion, masked
 from sklearn_hsfm._core.rows import head_logits
 
 
@@ -65,12 +66,8 @@ class _Metagradient:
 
     def __init__(self, H, Y, *, alpha, T, link, live=None):
         self.Y, self.T, self.link, self.live = Y, T, link, live
-        self.a = alpha * (link.speed / H.shape[1])
+        self.minus_a = -alpha * (link.speed / H.shape[1])
         self.gradient = torch.empty_like(H)
-
-    def masked(self, t, error):
-        """Return the error, or its derivative, of the problems that take step t."""
-        return error if self.live is None else error.mul_(self.live[t])
 
     def finished(self, left, right):
         """Return the product as the gradient: zero in the last column, which is constant."""
@@ -89,8 +86,7 @@ class GramMetagradient(_Metagradient):
         self.rows = H.new_empty(B, n + 2 * R, D)
         self.H, self.W, self.G = self.rows.split((n, R, R), dim=1)
         self.H.copy_(H)
-        self.R = H.new_empty(self.T, B, n, R)
-        self.S = H.new_zeros(self.T + 1, B, n, R)  # S_t = dL / dZ_t, and S_T = 0
+        self.steps = choose_recursion(self.H, Y, T=self.T, link=self.link, live=self.live)
 
     def __call__(self, W, Q, Yq, weight):
         """Return the loss, (B,), and the gradient, (B, n, D), which the next call overwrites.
@@ -102,27 +98,21 @@ class GramMetagradient(_Metagradient):
         Q, Yq, weight : tensors of shape (B, m, D), (B, m, R), (B, m, 1)
             The hard set.
         """
-        H, link, a = self.H, self.link, self.a
+        H, minus_a = self.H, self.minus_a
         # W_t = W_0 - a A_t^T H moves in the span of H, so the logits follow from K alone.
-        K = (H @ H.mT).mul_(-a)  # (B, n, n)
-        Z = head_logits(W, H)  # (B, n, R)
-        R, S, P = self.R.unbind(0), self.S.unbind(0), []
-        for t in range(self.T):
-            P.append(link.probability(Z))
-            Z.baddbmm_(K, self.masked(t, torch.sub(P[t], self.Y, out=R[t])))
-        A = self.R.sum(0).mul_(-a)  # (B, n, R)
-        loss, G = outer_loss(W + A.mT @ H, Q, Yq, weight, link=link)  # G: (B, R, D)
+        K = (H @ H.mT).mul_(minus_a)  # (B, n, n)
+        R = self.steps.errors(K, head_logits(W, H))  # (T, B, n, R)
+        A = R.sum(0).mul_(minus_a)  # (B, n, R)
+        loss, G = outer_loss(W + A.mT @ H, Q, Yq, weight, link=self.link)  # G: (B, R, D)
 
-        V = head_logits(G, H).mul_(-a)  # (B, n, R): what one unit of A does to the loss
-        for t in reversed(range(self.T)):
-            upstream = torch.baddbmm(V, K, S[t + 1])  # dL / dR_t
-            torch.add(S[t + 1], self.masked(t, link.pullback(upstream, P[t])), out=S[t])
+        V = head_logits(G, H).mul_(minus_a)  # (B, n, R): what one unit of A does to the loss
+        S = self.steps.adjoints(K, V)  # (T + 1, B, n, R)
 
         # M = sum_t S_{t+1} R_t^T, one product with the steps laid side by side.
-        M = _side_by_side(self.S[1:]) @ _side_by_side(self.R).mT  # (B, n, n)
+        M = _side_by_side(S[1:]) @ _side_by_side(R).mT  # (B, n, n)
         self.W.copy_(W)
         self.G.copy_(G)
-        left = torch.cat([(M + M.mT).mul_(-a), S[0], A], dim=-1)  # (B, n, n + 2 R)
+        left = torch.cat([(M + M.mT).mul_(minus_a), S[0], A], dim=-1)  # (B, n, n + 2 R)
         return loss, self.finished(left, self.rows)
 
 
@@ -139,19 +129,21 @@ class PrimalMetagradient(_Metagradient):
 
     def __call__(self, W, Q, Yq, weight):
         """Return the loss, (B,), and the gradient, (B, n, D), which the next call overwrites."""
-        H, link, a, left, right = self.H, self.link, self.a, self.left, self.right
+        H, link, minus_a = self.H, self.link, self.minus_a
+        left, right = self.left, self.right
         P = []
         for t in range(self.T):
             right[:, 1, t] = W
             P.append(link.probability(head_logits(W, H)))  # (B, n, R)
-            R = self.masked(t, (P[t] - self.Y).mul_(-a))
+            R = masked((P[t] - self.Y).mul_(minus_a), self.live, t)
             left[:, :, 0, t] = R
             W = torch.baddbmm(W, R.mT, H)  # (B, R, D)
         loss, G = outer_loss(W, Q, Yq, weight, link=link)  # G = dL / dW_T
 
         for t in reversed(range(self.T)):
             right[:, 0, t] = G
-            S = self.masked(t, link.pullback(head_logits(G, H).mul_(-a), P[t]))  # dL / dZ_t
+            S = link.pullback(head_logits(G, H).mul_(minus_a), P[t])
+            S = masked(S, self.live, t)  # dL / dZ_t
             left[:, :, 1, t] = S
             if t > 0:
                 G = torch.baddbmm(G, S.mT, H)  # dL / dW_t

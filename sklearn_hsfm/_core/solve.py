@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -25,6 +27,7 @@ ADAM = {
     "amsgrad": False,
     "maximize": False,
 }
+_CAPTURE = Lock()
 
 
 class Epoch(NamedTuple):
@@ -65,7 +68,7 @@ def iterate(problem: Problem, *, epochs: int, **settings) -> Iterator[Epoch]:
         with torch.inference_mode(), flush_denormals():
             advance()
         if number == 1 and epochs > 1 and run.can_be_captured:
-            advance = captured(run.advance)  # the first epoch was its warm-up
+            advance = captured(run.advance, run.W.device)  # the first epoch was its warm-up
         state = run.state(number)
         if not state.finite.any():
             return
@@ -151,11 +154,14 @@ class Run:
         return self.link.losses(head_logits(self.W, self.H), self.Y).mean(-1)  # (B,)
 
 
-def captured(advance: Callable[[], None]) -> Callable[[], None]:
+def captured(advance: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """Return an epoch as one CUDA graph: a launch instead of thousands."""
     graph = torch.cuda.CUDAGraph()
+    # CUDA takes one capture at a time; other threads may allocate meanwhile.
+    options = {"stream": _capture_stream(device), "capture_error_mode": "thread_local"}
+    capture = torch.cuda.graph(graph, **options)
     try:
-        with torch.inference_mode(), torch.cuda.graph(graph):
+        with _CAPTURE, torch.inference_mode(), torch.cuda.device(device), capture:
             advance()
     except RuntimeError as error:  # what was captured has not run, so nothing is lost
         warnings.warn(
@@ -165,6 +171,12 @@ def captured(advance: Callable[[], None]) -> Callable[[], None]:
         )
         return advance
     return graph.replay
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of a device: torch's own is that of whichever device was first."""
+    return torch.cuda.Stream(device)
 
 
 def solve(
