@@ -18,7 +18,7 @@ from benchmarks.rows import skewed
 from benchmarks.runs import append, read
 from benchmarks.tables import cell, markdown
 from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
-from sklearn_hsfm._cells import class_cells
+from sklearn_hsfm._cells import best_threshold, class_cells
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.datasets import load_features
 from sklearn_hsfm.metrics import worst_group_accuracy_score
@@ -133,7 +133,7 @@ def threshold_by_slices(c, groups):
     """Let the slices place the threshold as well, instead of the classes."""
     choice = by_slices(c, groups)
     average = c.logits_[choice.chosen].mean(axis=0)[None]
-    offset, _ = _candidates._best_threshold(average, c.y_val_, choice.cells, np.min)
+    offset, _ = best_threshold(average, c.y_val_, choice.cells, np.min)
     return choice._replace(offset=offset)
 
 

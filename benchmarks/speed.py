@@ -49,7 +49,7 @@ SIZES = {
 # The paper prints no settings for CUB: 16 rows a class, and few steps, so that the loop ends.
 CUB = {
     **{"support_per_class": 16, "T": 5, "inner_lr": 1e-4, "outer_lr": 0.1, "KH": 2, "Khard": 8},
-    **{"epochs": 1, "clip_norm": 10.0, "selection_fraction": None},
+    **{"epochs": 1, "clip_norm": 10.0, "selection_fraction": None, "place_threshold": False},
 }
 N_FEATURES = 2048
 BASE = {"n": 64, "d": 2048, "C": 2, "T": 10, "rows": 1000}
@@ -179,7 +179,7 @@ def growth(args):
             settings = {
                 "support_per_class": -(-n // C), "T": at["T"], "KH": 10, "Khard": 64 // C + 1,
                 "epochs": 1, "inner_lr": 1e-4, "outer_lr": 0.1, "clip_norm": 10.0,
-                "selection_fraction": None,
+                "selection_fraction": None, "place_threshold": False,
             }  # fmt: skip
             fit, clf = hsfm(rows, settings, args.device)
             longer, _ = hsfm(rows, settings, args.device, epochs=3)

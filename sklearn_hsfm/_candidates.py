@@ -13,6 +13,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.utils import gen_batches
 
 from sklearn_hsfm._cells import (
+    MIN_CELL,
+    best_threshold,
     class_cells,
     doubtful_labels,
     expected_accuracies,
@@ -21,7 +23,6 @@ from sklearn_hsfm._cells import (
 )
 from sklearn_hsfm._linear_head import log_probabilities
 
-MIN_CELL = 10  # rows below which the accuracy of a cell is noise
 MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
 N_ROUNDS = 3  # times that slices are found anew
 LOGITS_AT_ONCE = 2**23  # to be sorted: they are copied for it, in double
@@ -146,7 +147,7 @@ def _choose_by_slices(logits, reference, y, by_class, unedited):
             # Nothing was repaired, so nothing sets slices apart: the classes judge.
             return _within_errors(logits, y, by_class, np.min, allowed=unedited)
     average = logits[choice.chosen].mean(axis=0)[None]
-    offset, _ = _best_threshold(average, y, by_class, np.min)
+    offset, _ = best_threshold(average, y, by_class, np.min)
     score = expected_accuracies(average, y, choice.cells, np.array([[offset]])).min()
     return choice._replace(offset=offset, average_score=score)
 
@@ -177,14 +178,7 @@ def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
     n_near, n_half = (np.sum(score[order] >= score[order[0]] - e) for e in (error, error / 2))
     chosen = order[: max(n_half, min(n_near, MIN_CANDIDATES))]
     average = logits[chosen].mean(axis=0)[None]
-    return Choice(chosen, score, threshold, *_best_threshold(average, y, cells, reduce), cells)
-
-
-def _best_threshold(average, y, cells, reduce):
-    """Return the threshold at which logits (1, n_samples, R) score best, and that score."""
-    trials = trial_thresholds(average)
-    values = reduce(expected_accuracies(average, y, cells, trials)[0], axis=-1)
-    return trials[0, values.argmax()], values.max()
+    return Choice(chosen, score, threshold, *best_threshold(average, y, cells, reduce), cells)
 
 
 def _standard_error(accuracies, n, reduce):

@@ -6,6 +6,7 @@ Logits have R columns: two classes have R = 1, the log-odds, as scikit-learn's l
 import numpy as np
 from scipy.special import ndtr
 
+MIN_CELL = 10  # rows below which the accuracy of a cell is noise
 PRIOR_ROWS = 30  # counted rows that the normal model of a cell is worth
 N_THRESHOLDS = 181
 
@@ -87,6 +88,16 @@ def trial_thresholds(logits):
     if logits.shape[-1] > 1:
         return np.zeros((len(logits), 1))
     return np.quantile(logits[..., 0], np.linspace(0.05, 0.95, N_THRESHOLDS), axis=1).T
+
+
+def best_threshold(logits, y, cells, reduce):
+    """Return the threshold at which logits (1, n_samples, R) score best, and that score.
+
+    ``reduce`` sums up the accuracies of the cells, as `expected_accuracies` has them.
+    """
+    trials = trial_thresholds(logits)
+    values = reduce(expected_accuracies(logits, y, cells, trials)[0], axis=-1)
+    return trials[0, values.argmax()], values.max()
 
 
 def expected_accuracies(logits, y, cells, thresholds):

@@ -80,6 +80,11 @@ or callable, default="auto"
         The part of the validation rows that choose the epoch and are never mined, stratified
         by class and group; a class with one validation row uses it for both. None lets all
         rows do both, as published: they are memorised, and their scores say little.
+    place_threshold : bool, default=True
+        For two classes, move the intercept to where the worst class of the rows that choose is
+        best, the worst group where ``groups_val`` is given, and choose among the heads so
+        moved. It needs 10 such rows of each class, and leaves out rows whose label is likely
+        to be wrong, as `HSFMClassifierCV` does. The published procedure has no such step: False.
     validation_fraction : float, default=0.2
         The part of ``X`` that is held out, stratified by class, when ``fit`` gets no
         ``X_val``.
@@ -101,7 +106,7 @@ or callable, default="auto"
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         Weights of the chosen epoch, on raw features.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        Intercepts of the chosen epoch.
+        Intercepts of the chosen epoch, moved by the threshold if that is placed.
     init_coef_, init_intercept_ : ndarray
         The head that the fit started from, in the shapes of ``coef_`` and ``intercept_``.
     support_ : ndarray of shape (n_support, n_features)
@@ -117,8 +122,8 @@ or callable, default="auto"
     history_ : dict of ndarray of shape (n_epochs + 1,)
         "epoch", "inner_loss" (support, after the head moved), "outer_loss" (hard set, under
         the head that the last edit looked ahead to), "score" (by ``selection_``), "accuracy",
-        "worst_class" and, with groups, "worst_group", on the rows that choose. Epoch 0 is
-        the initial head; it is no candidate.
+        "worst_class" and, with groups, "worst_group", on the rows that choose, each head at its
+        threshold. Epoch 0 is the initial head; it is no candidate.
     best_epoch_ : int
         The chosen epoch, from 1.
     selection_ : str
@@ -143,9 +148,7 @@ or callable, default="auto"
     more features than hard rows the edits memorise them.
 
     No pair of rates serves all data. The defaults are gentle: they suit standardised deep
-    features, and leave the intercept about where the initial head has it. Where classes are
-    unequal that can be worse than the initial head: prefer `HSFMClassifierCV`, which places a
-    threshold.
+    features. `HSFMClassifierCV` tries several, and averages what is good.
 
     With ``paper_settings`` and ``standardize=False`` the fit equals the published procedure:
     gradient descent inside, Adam on the support with clipping, one Adam state of the head
@@ -187,6 +190,7 @@ or callable, default="auto"
         "init_head": [None, tuple, list, HasMethods("fit")],
         "selection": [StrOptions({"auto", *rules.RULES}), callable],
         "selection_fraction": [None, _FRACTION],
+        "place_threshold": ["boolean"],
         "validation_fraction": [_FRACTION],
         "clip_norm": [None, *_POSITIVE],
         "device": [str, torch.device],
@@ -209,6 +213,7 @@ or callable, default="auto"
         init_head=None,
         selection="auto",
         selection_fraction=1 / 3,
+        place_threshold=True,
         validation_fraction=0.2,
         clip_norm=10.0,
         device="auto",
@@ -227,6 +232,7 @@ or callable, default="auto"
         self.init_head = init_head
         self.selection = selection
         self.selection_fraction = selection_fraction
+        self.place_threshold = place_threshold
         self.validation_fraction = validation_fraction
         self.clip_norm = clip_norm
         self.device = device
@@ -278,7 +284,12 @@ or callable, default="auto"
             split.y_val, split.groups_val, self.selection_fraction, rng
         )
         record = rules.EpochRecord(
-            self.selection, split.y_val, split.groups_val, np.flatnonzero(selecting), self.verbose
+            self.selection,
+            split.y_val,
+            split.groups_val,
+            np.flatnonzero(selecting),
+            self.verbose,
+            self.place_threshold,
         )
         scaler = StandardScaler().fit(split.X) if self.standardize else None
         head = initial_head(self.init_head, split.X, split.y, self.classes_, scaler)
@@ -325,7 +336,8 @@ or callable, default="auto"
         def stored(coef, intercept):
             return (a.astype(dtype) for a in to_raw(coef, intercept, scaler))
 
-        self.coef_, self.intercept_ = stored(W[:, :d], W[:, -1])
+        threshold = record.thresholds[solution.best_epoch[0]]
+        self.coef_, self.intercept_ = stored(W[:, :d], W[:, -1] - threshold)
         self.init_coef_, self.init_intercept_ = stored(*one_row_for_two_classes(*head))
         edited = H[:, :d] if scaler is None else H[:, :d] * scaler.scale_ + scaler.mean_
         self.support_ = edited.astype(dtype)

@@ -39,8 +39,8 @@ def paper_settings(dataset, backbone="resnet50"):
     -------
     dict
         ``support_per_class``, ``T``, ``inner_lr``, ``outer_lr``, ``KH``, ``Khard`` and
-        ``epochs`` from the table; ``clip_norm=10.0`` and ``selection_fraction=None``, which
-        are the same for all.
+        ``epochs`` from the table; ``clip_norm=10.0``, ``selection_fraction=None`` and
+        ``place_threshold=False``, which are the same for all.
 
     Raises
     ------
@@ -67,4 +67,4 @@ def paper_settings(dataset, backbone="resnet50"):
     if dataset not in table:
         raise ValueError(f"dataset={dataset!r}; with {backbone} the paper has {list(table)}.")
     tuned = dict(zip(_NAMES, table[dataset], strict=True))
-    return {**tuned, "clip_norm": 10.0, "selection_fraction": None}
+    return {**tuned, "clip_norm": 10.0, "selection_fraction": None, "place_threshold": False}

@@ -8,6 +8,7 @@ n_classes), and ``groups``, ids or boolean membership, or None where none were g
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from sklearn_hsfm._cells import MIN_CELL, best_threshold, class_cells, doubtful_labels
 from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.metrics import (
     GroupScorer,
@@ -238,6 +239,8 @@ class _Predicted(ClassifierMixin, BaseEstimator):
 class EpochRecord:
     """Score every epoch on the rows that choose, and remember the scores.
 
+    With ``place_threshold``, scores are those of heads whose threshold these rows place.
+
     Attributes
     ----------
     name : str
@@ -245,9 +248,11 @@ class EpochRecord:
     values : dict of list
         "score", by that rule, and the accuracies that one looks at beside it, an entry an
         epoch.
+    thresholds : list of float
+        What is to be subtracted from the logits of each epoch.
     """
 
-    def __init__(self, selection, y_val, groups_val, rows, verbose=0):
+    def __init__(self, selection, y_val, groups_val, rows, verbose=0, place_threshold=False):
         self.name, self._rule = resolve_rule(selection, groups_val)
         self._rows, self._y = rows, y_val[rows]
         self._groups = None if groups_val is None else groups_val[rows]
@@ -256,13 +261,27 @@ class EpochRecord:
         if groups_val is not None:
             self._watched["worst_group"] = worst_group
         self.values = {name: [] for name in ("score", *self._watched)}
+        self.thresholds = []
+        counts = np.bincount(self._y)
+        self._place = place_threshold and len(counts) == 2 and counts.min() >= MIN_CELL
 
     def __call__(self, epoch, logits):
         """Return the score of one problem's validation logits, (1, n_val, 1 or n_classes)."""
-        log_proba = log_probabilities(logits[0, self._rows])
+        logits = logits[0, self._rows]
+        self.thresholds.append(self._threshold(logits) if self._place else 0.0)
+        log_proba = log_probabilities(logits - self.thresholds[-1])
         for name, rule in {"score": self._rule, **self._watched}.items():
             self.values[name].append(float(rule(self._y, log_proba, self._groups)))
         score = self.values["score"][-1]
         if self._verbose and epoch % self._verbose == 0:
             print(f"epoch {epoch}: {self.name} {score:.4f}")
         return [score]
+
+    def _threshold(self, logits):
+        """Return where the worst group, or class, of rows with credible labels is best."""
+        if not np.isfinite(logits).all():
+            return 0.0
+        cells = class_cells(self._y, 2) if self._groups is None else self._groups
+        cells = cells[:, cells.any(axis=0)]
+        cells = cells & ~doubtful_labels(logits, self._y, cells)[:, None]
+        return float(best_threshold(logits[None], self._y, cells, np.min)[0])

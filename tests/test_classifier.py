@@ -27,10 +27,11 @@ QUICK = {
     "support_per_class": 5,
     "Khard": 10,
     "selection_fraction": None,
+    "place_threshold": False,
     "random_state": 0,
 }
 
-NOT_FOR_THE_ORACLE = ("support_per_class", "selection_fraction")
+NOT_FOR_THE_ORACLE = ("support_per_class", "selection_fraction", "place_threshold")
 
 
 def fit(data, groups=False, **params):
@@ -50,6 +51,40 @@ def test_it_closes_the_gap_that_erm_leaves():
             for m in (erm, clf)
         ]
         assert worst[1] > worst[0] + 0.3
+
+
+def off_centre(data):
+    """Return a head that calls all rows the first class: the fitted weights, far from zero."""
+    erm = LogisticRegression().fit(data.X_train, data.y_train)
+    return erm.coef_, erm.intercept_ - 20
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_the_threshold_is_placed_by_the_rows_that_choose(data, groups):
+    options = {"init_head": off_centre(data), "standardize": False, "selection_fraction": 0.5}
+    options |= {"epochs": 1, "outer_lr": 1e-3}
+    left = fit(data, groups, **options)
+    placed = fit(data, groups, **options, place_threshold=True)
+    assert np.array_equal(placed.coef_, left.coef_)  # the intercept alone moves
+    recalls = [
+        [np.mean(m.predict(data.X_test[data.y_test == c]) == c) for c in (0, 1)]
+        for m in (left, placed)
+    ]
+    assert min(recalls[0]) == 0
+    assert min(recalls[1]) > 0.5
+    scores = [m.history_["score"][1] for m in (left, placed)]
+    assert scores[1] > scores[0]
+
+
+def test_few_rows_and_more_classes_place_no_threshold(data):
+    few = np.r_[np.flatnonzero(data.y_val == 0)[:9], np.flatnonzero(data.y_val == 1)]
+    three = make_spurious_features(n_train=200, n_val=100, n_classes=3, random_state=0)
+    for rows, source in ((few, data), (slice(None), three)):
+        arrays = source.X_train, source.y_train, source.X_val[rows], source.y_val[rows]
+        fitted = [
+            HSFMClassifier(**{**QUICK, "place_threshold": p}).fit(*arrays) for p in (False, True)
+        ]
+        assert np.array_equal(fitted[0].intercept_, fitted[1].intercept_)
 
 
 @pytest.mark.parametrize("model", [HSFMClassifier(), HSFMClassifierCV(n_repeats=1)])

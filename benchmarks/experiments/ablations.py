@@ -98,6 +98,7 @@ PARTS = {
         "one fit, support not edited": ours(outer_lr=FROZEN),
         "one fit, first order": ours(FirstOrder),
         "one fit, raw features": ours(standardize=False),
+        "one fit, threshold not placed": ours(place_threshold=False),
         "one fit, all rows mine and select": ours(selection_fraction=None),
         "one fit, worst group selects": ours(groups=True),
         "one fit, tail loss selects": ours(selection="tail_loss"),
