@@ -9,7 +9,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm import _candidates, selection
@@ -26,6 +26,7 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
+from sklearn_hsfm._parallel import results
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
@@ -372,7 +373,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             for batch in gen_batches(len(problems), size)
         )
         done = []
-        for heads in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
+        for heads in results(jobs, self.n_jobs):
             done.extend(heads)
             if self.verbose:
                 print(f"[HSFMClassifierCV] {len(done)}/{len(problems)} fits", flush=True)
