@@ -1,6 +1,7 @@
 """Validation rows: resident on the device, or streamed from where they lie."""
 
 from collections.abc import Callable
+from mmap import mmap
 from typing import Any
 
 import torch
@@ -63,6 +64,17 @@ class StreamedRows:
         self.X, self.scale, self.options = X, scale, options
         self.size = max(1, _CHUNK_BYTES // (X.shape[1] * options["dtype"].itemsize))
 
+    def __getstate__(self):
+        """Return the state: of rows that are a mapped file, other processes get its name."""
+        return {**self.__dict__, "X": _file_of(self.X) or self.X}
+
+    def __setstate__(self, state):
+        """Open the file of the rows, if that is what was sent."""
+        self.__dict__.update(state)
+        if isinstance(self.X, tuple):
+            opened, file = self.X
+            self.X = opened(*file)
+
     def _read(self, rows):
         return augment(torch.tensor(self.scale(self.X[rows]), **self.options))
 
@@ -76,6 +88,19 @@ class StreamedRows:
         """Return the rows of an index (B, m), as (B, m, D)."""
         rows, place = index.unique(return_inverse=True)
         return self._read(rows.cpu().numpy())[place]
+
+
+def _file_of(X):
+    """Return a class and its arguments that map the rows again, or None if no file is all of them.
+
+    By itself a map pickles as the array that it is, however large.
+    """
+    opened = getattr(X, "base", None)  # numpy.memmap, of which X is a view
+    if not isinstance(getattr(opened, "base", None), mmap) or opened.filename is None:
+        return None
+    if opened.mode == "c" or opened.nbytes != X.nbytes or not X.flags.c_contiguous:
+        return None
+    return type(opened), (opened.filename, X.dtype, "r", opened.offset, X.shape)
 
 
 def rows_of(X: Any, scale: Callable, *, dtype: str, device: torch.device):
