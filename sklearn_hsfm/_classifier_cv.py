@@ -7,7 +7,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,6 +21,7 @@ from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    fitted_scaler,
     initial_head,
     one_row_for_two_classes,
     to_raw,
@@ -254,7 +254,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.scoring_, judge = self._judge(split)
         held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
         supports = [self._draw_support(split.y, rng) for _ in held_out]
-        scaler = StandardScaler().fit(split.X)
+        scaler = fitted_scaler(split.X)
         starts = self._starts(settings, split.X, split.y, scaler)
         heads = self._solve(settings, starts, split, supports, held_out, scaler, device)
         final = heads
@@ -336,11 +336,12 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         The array is of shape (settings, R, n_features + 1), intercepts last; two classes have
         R = 1 row.
         """
-        Z, heads = scaler.transform(X), {}
+        Z, heads = None, {}
         for C in {s["C"] for s in settings}:
             if C is None:
                 head = initial_head(self.init_head, X, y, self.classes_, scaler)
             else:
+                Z = scaler.transform(X) if Z is None else Z
                 erm = LogisticRegression(C=C, max_iter=1000)
                 head = initial_head(erm, Z, y, self.classes_, None)
             heads[C] = np.column_stack(one_row_for_two_classes(*head))

@@ -95,9 +95,10 @@ def test_an_image_that_changes_costs_its_shard(extractor, files, tmp_path, monke
     def killed(*args):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(_shards, "_put_together", killed)
-        extract_shards(extractor, files, tmp_path / "out", shard_size=2)
+        with pytest.raises(KeyboardInterrupt):
+            extract_shards(extractor, files, tmp_path / "out", shard_size=2)
     save(files[2], 100)
     network_of(extractor).seen = 0
     features = extract_shards(extractor, files, tmp_path / "out", shard_size=2)
@@ -110,9 +111,7 @@ def test_an_image_that_changes_costs_its_shard(extractor, files, tmp_path, monke
 
 
 @pytest.mark.parametrize("n_writes", [1, 4])
-def test_what_was_not_written_whole_is_not_there(
-    extractor, files, tmp_path, monkeypatch, n_writes
-):
+def test_what_was_not_written_whole_is_not_there(extractor, files, tmp_path, monkeypatch, n_writes):
     """The disk is full in the first shard, or in the first part of the result."""
     own, count = _shards.np.save, [0]
 
@@ -177,24 +176,33 @@ def test_processes_that_do_not_share_the_folder(extractor, files, tmp_path, monk
 
 @pytest.fixture
 def rows(tmp_path):
-    """Labels and a memory map of training rows; validation rows are all of them but one."""
+    """Return a memory map of training rows, and their labels."""
     rng = np.random.RandomState(0)
     y = rng.randint(2, size=20_000)
     np.save(tmp_path / "X.npy", rng.normal(size=(len(y), 64)).astype(np.float32) + y[:, None])
     return np.load(tmp_path / "X.npy", mmap_mode="r"), y
 
 
-def test_rows_are_read_but_not_loaded(rows, monkeypatch):
+ONE_SETTING = {"C": [None], "inner_lr": [3e-4], "outer_lr": [0.1]}
+
+
+@pytest.mark.parametrize(
+    ("clf", "n_val"),  # the second keeps scores of each candidate for each validation row
+    [(HSFMClassifier(), 19_999), (HSFMClassifierCV(ONE_SETTING, n_repeats=1), 1000)],
+)
+def test_rows_are_read_but_not_loaded(clf, n_val, rows, monkeypatch):
     X, y = rows
-    clf = HSFMClassifier(init_head=(np.zeros((1, 64)), np.zeros(1)), epochs=2, random_state=0)
-    clf.fit(X, y, X[1:], y[1:])
+    X_val, y_val = X[:n_val], y[:n_val]
+    head = np.full((1, 64), 0.01), np.zeros(1)
+    clf.set_params(init_head=head, epochs=2, random_state=0)
+    clf.fit(X, y, X_val, y_val)
     expected = clf.coef_
     for limit in ("_linear_head._AT_ONCE_BYTES", "_core.rows._RESIDENT_BYTES"):
         monkeypatch.setattr(f"sklearn_hsfm.{limit}", 1)
     for limit in ("_linear_head._CHUNK_BYTES", "_core.rows._CHUNK_BYTES"):
         monkeypatch.setattr(f"sklearn_hsfm.{limit}", 2**18)
     tracemalloc.start()
-    clf.fit(X, y, X[1:], y[1:])
+    clf.fit(X, y, X_val, y_val)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < X.nbytes / 3
