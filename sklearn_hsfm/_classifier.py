@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
@@ -19,6 +18,7 @@ from sklearn_hsfm._core.solve import solve
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    fitted_scaler,
     initial_head,
     one_row_for_two_classes,
     to_raw,
@@ -291,7 +291,7 @@ or callable, default="auto"
             self.verbose,
             self.place_threshold,
         )
-        scaler = StandardScaler().fit(split.X) if self.standardize else None
+        scaler = fitted_scaler(split.X) if self.standardize else None
         head = initial_head(self.init_head, split.X, split.y, self.classes_, scaler)
         support = draw_support(split.y, len(self.classes_), self.support_per_class, rng)
         solution = self._solve(split, support, head, scaler, mined, record, device)

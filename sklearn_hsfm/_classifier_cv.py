@@ -7,9 +7,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm import _candidates, selection
@@ -22,10 +21,12 @@ from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    fitted_scaler,
     initial_head,
     one_row_for_two_classes,
     to_raw,
 )
+from sklearn_hsfm._parallel import results
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
@@ -262,7 +263,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.scoring_, judge = self._judge(split)
         held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
         supports = [self._draw_support(split.y, rng) for _ in held_out]
-        scaler = StandardScaler().fit(split.X)
+        scaler = fitted_scaler(split.X)
         starts = self._starts(settings, split.X, split.y, scaler)
         heads = self._solve(settings, starts, split, supports, held_out, scaler, device)
         final = heads
@@ -344,11 +345,12 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         The array is of shape (settings, R, n_features + 1), intercepts last; two classes have
         R = 1 row.
         """
-        Z, heads = scaler.transform(X), {}
+        Z, heads = None, {}
         for C in {s["C"] for s in settings}:
             if C is None:
                 head = initial_head(self.init_head, X, y, self.classes_, scaler)
             else:
+                Z = scaler.transform(X) if Z is None else Z
                 erm = LogisticRegression(C=C, max_iter=1000)
                 head = initial_head(erm, Z, y, self.classes_, None)
             heads[C] = np.column_stack(one_row_for_two_classes(*head))
@@ -387,7 +389,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             for batch in gen_batches(len(problems), size)
         )
         done = []
-        for heads in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
+        for heads in results(jobs, self.n_jobs):
             done.extend(heads)
             if self.verbose:
                 print(f"[HSFMClassifierCV] {len(done)}/{len(problems)} fits", flush=True)

@@ -4,8 +4,13 @@ import numpy as np
 from scipy.special import expit, log_softmax
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+_AT_ONCE_BYTES = 2**29  # of rows; more are read in chunks
+_CHUNK_BYTES = 2**26
 
 
 class LinearHeadMixin:
@@ -91,6 +96,16 @@ def one_row_for_two_classes(coef, intercept):
     if len(coef) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     return coef, intercept
+
+
+def fitted_scaler(X):
+    """Return a StandardScaler fitted on rows, of which it copies a chunk at a time if many."""
+    scaler, n_rows = StandardScaler(), len(X)
+    if X.nbytes > _AT_ONCE_BYTES:
+        n_rows = max(1, _CHUNK_BYTES // X[0].nbytes)
+    for rows in gen_batches(len(X), n_rows):
+        scaler.partial_fit(X[rows])
+    return scaler
 
 
 def to_standardized(coef, intercept, scaler):

@@ -1,5 +1,6 @@
 """The core against automatic differentiation, finite differences and hand counts."""
 
+import pickle
 from functools import partial
 from io import BytesIO
 
@@ -348,6 +349,25 @@ def test_streamed_rows_are_those_in_memory(monkeypatch):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     index = torch.tensor([[3, 22, 3], [0, 7, 1]])
     assert torch.equal(streamed.take(index), resident.take(index))
+
+
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_streamed_rows_of_a_file_are_sent_as_its_name(mode, monkeypatch, tmp_path):
+    X = np.random.RandomState(0).normal(size=(500, 7))
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode=mode)
+    monkeypatch.setattr(rows_module, "_RESIDENT_BYTES", 1)
+    index = torch.tensor([[3, 22, 3], [0, 7, 1]])
+    for part, by_name in (
+        (mapped, mode == "r"),  # the other mode may hold what its file does not
+        (mapped[100:], False),  # such a view does not know where it starts
+        (mapped[:, :3], False),
+        (X, False),
+    ):
+        rows = rows_of(np.asarray(part), None, dtype="float64", device=torch.device("cpu"))
+        sent = pickle.dumps(rows)
+        assert (len(sent) < 2000) == by_name
+        assert torch.equal(pickle.loads(sent).take(index), rows.take(index))
 
 
 def test_denormals_are_flushed_inside_and_kept_after():

@@ -1,5 +1,6 @@
 """Validation rows: resident on the device, or streamed from where they lie."""
 
+from mmap import mmap
 from typing import Any
 
 import torch
@@ -62,6 +63,17 @@ class StreamedRows:
         self.X, self.scaler, self.options = X, scaler, options
         self.size = max(1, _CHUNK_BYTES // (X.shape[1] * options["dtype"].itemsize))
 
+    def __getstate__(self):
+        """Return the state: of rows that are a mapped file, other processes get its name."""
+        return {**self.__dict__, "X": _file_of(self.X) or self.X}
+
+    def __setstate__(self, state):
+        """Open the file of the rows, if that is what was sent."""
+        self.__dict__.update(state)
+        if isinstance(self.X, tuple):
+            opened, file = self.X
+            self.X = opened(*file)
+
     def logits(self, W: Tensor, *, out: Tensor):
         """Write the logits of all rows, (B, N, R), under heads (B, R, D)."""
         N, d = self.X.shape
@@ -95,6 +107,19 @@ class StreamedRows:
 def standardized(X: Any, scaler: Any) -> Any:
     """Return rows as a scaler makes them, or as they are."""
     return X if scaler is None else scaler.transform(X)
+
+
+def _file_of(X):
+    """Return a class and its arguments that map the rows again, or None if no file is all of them.
+
+    By itself a map pickles as the array that it is, however large.
+    """
+    opened = getattr(X, "base", None)  # numpy.memmap, of which X is a view
+    if not isinstance(getattr(opened, "base", None), mmap) or opened.filename is None:
+        return None
+    if opened.mode == "c" or opened.nbytes != X.nbytes or not X.flags.c_contiguous:
+        return None
+    return type(opened), (opened.filename, X.dtype, "r", opened.offset, X.shape)
 
 
 def rows_of(X: Any, scaler: Any, *, dtype: str, device: torch.device):

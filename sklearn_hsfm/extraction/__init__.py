@@ -2,5 +2,6 @@
 
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._extractor import FeatureExtractor
+from sklearn_hsfm.extraction._shards import extract_shards
 
-__all__ = ["FeatureCache", "FeatureExtractor"]
+__all__ = ["FeatureCache", "FeatureExtractor", "extract_shards"]

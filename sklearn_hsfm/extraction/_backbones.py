@@ -4,6 +4,7 @@ import copy
 import hashlib
 import os
 import re
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Backbone:
         self._find = _tap(network, layer)
         self.identity = _identity(network, preprocess, layer)
         self._compiled = {}
+        self._alone = threading.Lock()
 
     def features(self, batch):
         """Return the features of a preprocessed batch, (n, n_features)."""
@@ -50,10 +52,17 @@ class Backbone:
     def runner(self, engine, device, precision):
         """Return a function from a preprocessed batch to its features, an array."""
         if engine == "torch":
-            return torch_engine(self.network, self.features, device, precision)
-        if precision not in self._compiled:
-            self._compiled[precision] = openvino_engine(self.features, precision)
-        return self._compiled[precision]
+            run = torch_engine(self.network, self.features, device, precision)
+        elif precision in self._compiled:
+            run = self._compiled[precision]
+        else:
+            run = self._compiled[precision] = openvino_engine(self.features, precision)
+
+        def one_thread_at_a_time(batch):
+            with self._alone:  # hooks, and compiled models, mix up what two threads pass
+                return run(batch)
+
+        return one_thread_at_a_time
 
 
 def load_backbone(backbone, weights, layer, preprocess):

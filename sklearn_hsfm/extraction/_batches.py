@@ -54,7 +54,6 @@ class _Loader:
             return self.preprocess(self.images.load(row))
         except Exception as error:
             raise ValueError(
-                f"{self.images.name(row)} (row {row} of {len(self.images)}) cannot be read as an "
-                f"image: {type(error).__name__}: {error}. Remove it, and its row of y, or "
-                "replace the file."
+                f"{self.images.name(row)} cannot be read as an image: {type(error).__name__}: "
+                f"{error}. Remove it, and its row of y, or replace the file."
             ) from error

@@ -83,16 +83,18 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     See Also
     --------
     FeatureCache : What keeps the features.
+    extract_shards : Features of more images than fit into memory, from many processes.
 
     Notes
     -----
     In a search, extraction is repeated for every candidate unless ``cache_dir`` is set: set it,
     or extract once and search on features.
 
-    Many files are extracted by many processes or machines that share ``cache_dir``: each calls
-    ``transform(files[k::n])`` for its own ``k`` of ``n``, and ``transform(files)`` afterwards
-    finds everything there. A file counts as the same by path, time and size, so all must see it
-    under one path; SQLite needs a file system whose locks work, which some network ones lack.
+    `extract_shards` puts the features of many files into one file, on many processes or machines
+    at once. Processes may also share ``cache_dir``: each calls ``transform(files[k::n])`` for its
+    own ``k`` of ``n``, and ``transform(files)`` afterwards finds everything there. A file counts
+    as the same by path, time and size, so all must see it under one path; SQLite needs a file
+    system whose locks work, which some network ones lack.
 
     A network is copied by every clone; wrap the fitted extractor into `FrozenEstimator` to
     avoid that. The network itself is not pickled where it has a name: it is loaded again.
@@ -245,7 +247,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             If an image cannot be read, naming it. What was computed before is in the cache.
         """
         check_is_fitted(self)
-        images = Images(X)
+        return self._features_of(Images(X))
+
+    def _features_of(self, images):
         features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
         if self.cache_dir is None:
             for rows, values in self._run(images, range(len(images))):

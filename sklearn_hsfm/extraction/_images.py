@@ -1,5 +1,6 @@
 """What can be given as images: one view of paths, folders, arrays, PIL images and datasets."""
 
+import copy
 import hashlib
 import os
 from pathlib import Path
@@ -19,6 +20,11 @@ class Images:
     X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
         As in `FeatureExtractor.transform`.
 
+    Attributes
+    ----------
+    kind : {"path", "array", "pil", "dataset"}
+        What they are given as.
+
     Raises
     ------
     ValueError, TypeError
@@ -26,7 +32,16 @@ class Images:
     """
 
     def __init__(self, X):
-        self._items, self._kind = _resolve(X)
+        self._items, self.kind = _resolve(X)
+        self._rows = range(len(self._items))  # where they stand in what was passed
+        self._n_passed = len(self._items)
+
+    def part(self, rows):
+        """Return a slice of image files, which any process finds; errors name their rows here."""
+        part = copy.copy(self)
+        part._items = [os.path.abspath(path) for path in self._items[rows]]
+        part._rows = self._rows[rows]
+        return part
 
     def __len__(self):
         """Return the number of images."""
@@ -35,9 +50,9 @@ class Images:
     def load(self, index):
         """Return an image as an RGB PIL image, or as the float tensor (3, H, W) that it was."""
         item = self._items[index]
-        if self._kind == "path":
+        if self.kind == "path":
             return _open(item)
-        if self._kind == "dataset" and isinstance(item, tuple | list):
+        if self.kind == "dataset" and isinstance(item, tuple | list):
             item = item[0]
         if isinstance(item, Image.Image):
             return item.convert("RGB")
@@ -48,7 +63,7 @@ class Images:
 
         ``image`` is called to load it where only the content can tell.
         """
-        if self._kind == "path":
+        if self.kind == "path":
             path = os.path.abspath(self._items[index])
             stat = os.stat(path)
             return f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}".encode()
@@ -61,7 +76,9 @@ class Images:
 
     def name(self, index):
         """Return how an error message calls an image."""
-        return f"{self._items[index]}" if self._kind == "path" else f"image {index}"
+        row = self._rows[index]
+        name = self._items[index] if self.kind == "path" else f"image {row}"
+        return f"{name} (row {row} of {self._n_passed})"
 
 
 def _resolve(X):
