@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.judges --data-dir DIR`` lets `HSFMClassifierCV` mine one part of the
 validation rows, lets every judge choose among the same candidates, and scores what it chose by
-the worst group of the other part. The part is a half (half), an eighth (eighth), or drawn with
-the skew of the training set (skewed). Runs are kept in ``benchmarks/results/judges.jsonl``, the
-tables in ``judges.md``.
+the worst group of the other part. The part is a half (half), an eighth (eighth), drawn with
+the skew of the training set (skewed), or a half with a tenth of its labels wrong (flipped). Runs
+are kept in ``benchmarks/results/judges.jsonl``, the tables in ``judges.md``.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.methods import all_methods, fitted
-from benchmarks.rows import skewed
+from benchmarks.rows import flipped, skewed
 from benchmarks.runs import append, read
 from benchmarks.tables import cell, markdown
 from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
@@ -33,7 +33,7 @@ SETS = {
     "waterbirds-erm": "waterbirds_erm_efflite0",
 }
 REFERENCES = ("DFR", "ERM, class-balanced")
-PARTS = ("half", "eighth", "skewed")
+PARTS = ("half", "eighth", "skewed", "flipped")
 HALF = "slices, half of the repeats"
 
 
@@ -137,6 +137,17 @@ def threshold_by_slices(c, groups):
     return choice._replace(offset=offset)
 
 
+def all_judge(rule):
+    """Let rows of doubtful labels judge as well."""
+
+    def judge(c, groups):
+        nobody = np.zeros(len(c.y_val_), dtype=bool)
+        with mock.patch.object(_candidates, "doubtful_labels", return_value=nobody):
+            return c.choose(rule, groups)
+
+    return judge
+
+
 def without_caution(c, groups):
     """Let edited heads win however little they are ahead."""
     return c.choose("worst_slice", unedited=np.zeros_like(c.unedited_))
@@ -159,6 +170,8 @@ JUDGES = {
     "slices, hits counted": by_counting,
     "groups, hits counted": by_counting_in_groups,
     "slices, threshold by slices": threshold_by_slices,
+    "slices, doubtful rows judge": all_judge("worst_slice"),
+    "groups, doubtful rows judge": all_judge("worst_group"),
     "slices, edits always": without_caution,
     "slices, best candidate alone": best_alone,
 }
@@ -169,7 +182,7 @@ def parted(data, part, seed):
     rng = np.random.RandomState(seed)
     if part == "skewed":  # at least 40 % of each group stay to score
         return skewed(data, rng, part=0.6)
-    share = {"half": 1 / 2, "eighth": 1 / 8}[part]
+    share = 1 / 8 if part == "eighth" else 1 / 2
     return np.flatnonzero(stratified_part(data.groups_val, share, rng))
 
 
@@ -180,6 +193,8 @@ def run(data, part, seed):
     X, y, groups = data.X_val[rest], data.y_val[rest], data.groups_val[rest]
     for key in ("X_val", "y_val", "groups_val"):
         data[key] = data[key][rows]
+    if part == "flipped":
+        data = flipped(data, 0.1, np.random.RandomState(seed))
     c = Candidates(random_state=seed, scoring="worst_class")
     c.fit(data.X_train, data.y_train, data.X_val, data.y_val)
     cells = data.groups_val[:, None] == np.unique(data.groups_val)
