@@ -243,3 +243,15 @@ def test_how_fits_are_batched_changes_nothing(data, monkeypatch):
     monkeypatch.setattr("sklearn_hsfm._core.problem._CPU_BYTES", 1)
     one_by_one = fit(data, dtype="float64")
     np.testing.assert_allclose(at_once.coef_, one_by_one.coef_, rtol=0, atol=1e-9)
+
+
+def test_rows_of_doubtful_labels_are_told_and_judge_nothing():
+    digits = load_digit_dominoes(random_state=0)
+    wrong = np.random.RandomState(0).uniform(size=len(digits.y_val)) < 0.1
+    y_val = np.where(wrong, 1 - digits.y_val, digits.y_val)
+    clf = HSFMClassifierCV(n_repeats=1, epochs=10, random_state=0)
+    clf.fit(digits.X_train, digits.y_train, digits.X_val, y_val)
+    assert clf.doubtful_.sum() >= 5
+    assert wrong[clf.doubtful_].mean() > 3 * wrong.mean()
+    assert not clf.slices_[clf.doubtful_].any()
+    assert clf.slices_[~clf.doubtful_].any(axis=1).all()
