@@ -264,6 +264,9 @@ class EpochRecord:
         self.thresholds = []
         counts = np.bincount(self._y)
         self._place = place_threshold and len(counts) == 2 and counts.min() >= MIN_CELL
+        if self._place:
+            cells = class_cells(self._y, 2) if groups_val is None else self._groups
+            self._cells = cells[:, cells.any(axis=0)]
 
     def __call__(self, epoch, logits):
         """Return the score of one problem's validation logits, (1, n_val, 1 or n_classes)."""
@@ -281,7 +284,5 @@ class EpochRecord:
         """Return where the worst group, or class, of rows with credible labels is best."""
         if not np.isfinite(logits).all():
             return 0.0
-        cells = class_cells(self._y, 2) if self._groups is None else self._groups
-        cells = cells[:, cells.any(axis=0)]
-        cells = cells & ~doubtful_labels(logits, self._y, cells)[:, None]
+        cells = self._cells & ~doubtful_labels(logits, self._y, self._cells)[:, None]
         return float(best_threshold(logits[None], self._y, cells, np.min)[0])
