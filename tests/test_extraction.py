@@ -342,7 +342,8 @@ def test_the_cache_computes_an_image_once(small, files, pixels, tmp_path):
     assert np.array_equal(again.transform(files), first[:7])
     assert again._backbone.network.seen == 0
     Image.fromarray(pixels[6]).save(files[0])  # the same name, another image
-    assert np.array_equal(again.transform(files[:1])[0], first[6])
+    # Computed in a batch of another size, which may round otherwise.
+    np.testing.assert_allclose(again.transform(files[:1])[0], first[6], atol=1e-6)
 
 
 def test_the_cache_is_keyed_by_what_makes_the_features(small, pixels, tmp_path):
@@ -365,7 +366,10 @@ def test_a_corrupt_entry_is_computed_again(small, pixels, tmp_path):
     with sqlite3.connect(tmp_path / "features.sqlite") as connection:
         connection.execute("UPDATE features SET value = zeroblob(32) WHERE rowid = 3")
     fitted._backbone.network.seen = 0
-    assert np.array_equal(fitted.transform(pixels), first)
+    again = fitted.transform(pixels)
+    assert np.array_equal(np.delete(again, 2, axis=0), np.delete(first, 2, axis=0))
+    # Computed in a batch of one, which may round otherwise.
+    np.testing.assert_allclose(again[2], first[2], atol=1e-6)
     assert fitted._backbone.network.seen == 1
 
 

@@ -72,7 +72,7 @@ class _Metagradient:
     def finished(self, left, right):
         """Return the product as the gradient: zero in the last column, which is constant."""
         torch.bmm(left, right, out=self.gradient)
-        self.gradient[..., -1] = 0
+        self.gradient[..., -1].zero_()
         return self.gradient
 
 
