@@ -38,22 +38,28 @@ HALF = "slices, half of the repeats"
 
 
 class Candidates(HSFMClassifierCV):
-    """Solve as the classifier does, and keep the candidates instead of choosing."""
+    """Solve as the classifier does, and keep all candidates, for judges to choose among."""
 
-    def _average(self, settings, heads, final, split, held_out, scaler, judge):
-        self.scaler_, self.y_val_ = scaler, split.y_val
-        self.solved_ = settings, heads, split, held_out
-        self.keep(len(held_out))
+    def _race(self, settings, starts, split, supports, held_out, scaler, *args):
+        self.split_, self.held_out_, self.scaler_ = split, held_out, scaler
+        self.y_val_, self.first_ = split.y_val, np.argmin([s["C"] for s in settings])
+        return super()._race(settings, starts, split, supports, held_out, scaler, *args)
+
+    def _average(self, final, moved, split, scaler):
+        self.candidates_ = final.candidates
+        self.keep(len(self.held_out_))
+
+    def _report(self, *args):
+        """Report nothing."""
 
     def keep(self, n_splits):
-        """Go on with the candidates of the first splits."""
-        settings, heads, split, held_out = self.solved_
-        heads, held_out = heads[:, :, :n_splits], held_out[:n_splits]
-        pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        self.mean_heads_ = pool.mean(axis=1)
-        self.logits_, self.reference_, self.unedited_ = self._out_of_fold(
-            settings, heads, split, held_out, self.scaler_
-        )
+        """Go on with the heads of the first splits."""
+        setting, epoch, heads, _ = self.candidates_
+        pool = _candidates.normalized(heads[:, :n_splits])
+        self.mean_heads_, self.unedited_ = pool.mean(axis=1), epoch == 0
+        Z, held_out = self.scaler_.transform(self.split_.X_val), self.held_out_[:n_splits]
+        self.logits_ = _candidates.out_of_fold(pool, Z, held_out)
+        self.reference_ = self.logits_[((setting == self.first_) & self.unedited_).argmax()]
 
     def choose(self, rule, cells=None, unedited=None):
         """Let a judge choose."""
@@ -65,7 +71,7 @@ class Candidates(HSFMClassifierCV):
     def predict(self, X, choice):
         """Return the classes that a choice gives to rows."""
         heads = self.mean_heads_[choice.chosen, 0].mean(axis=0)
-        return (self.scaler_.transform(X) @ heads[:-1] + heads[-1] > choice.offset).astype(int)
+        return (self.scaler_.transform(X) @ heads[:-1] + heads[-1] > choice.offset[0]).astype(int)
 
 
 def by_groups(c, groups):
@@ -134,7 +140,7 @@ def threshold_by_slices(c, groups):
     choice = by_slices(c, groups)
     average = c.logits_[choice.chosen].mean(axis=0)[None]
     offset, _ = best_threshold(average, c.y_val_, choice.cells, np.min)
-    return choice._replace(offset=offset)
+    return choice._replace(offset=np.array([offset]))
 
 
 def all_judge(rule):

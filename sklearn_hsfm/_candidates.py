@@ -9,7 +9,8 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
 from sklearn.utils import gen_batches
 
 from sklearn_hsfm._cells import (
@@ -40,9 +41,10 @@ class Choice(NamedTuple):
     chosen: np.ndarray  # (n_chosen,) candidates to average, best first
     score: np.ndarray  # (n_candidates,) each at its own best threshold
     threshold: np.ndarray  # (n_candidates,) subtracted from the logits; 0 for many classes
-    offset: float  # threshold of the average
-    average_score: float  # of the average, at its threshold
+    offset: np.ndarray  # (R,) subtracted from the logits of the average
+    average_score: float  # of the average, so moved
     cells: np.ndarray  # (n_samples, n_cells) bool, that the scores are about
+    error: float | None  # standard error of the best score, where the judge has one
     doubtful: np.ndarray | None = None  # (n_samples,) bool, rows that were left out of cells
 
 
@@ -125,34 +127,39 @@ def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
     of = cells[:, cells.any(axis=0)] if rule == "worst_group" else class_cells(y, n_classes)
     doubtful = doubtful_labels(logits.mean(axis=0), y, of)
     of = of & ~doubtful[:, None]
+    thresholds = np.concatenate([trial_thresholds(logits[few]) for few in _few_at_once(logits)])
     if rule == "worst_slice":
-        choice = _choose_by_slices(logits, reference, y, of, unedited)
+        choice = _choose_by_slices(logits, thresholds, reference, y, of, unedited)
     else:
-        choice = _within_errors(logits, y, of, OF_CELLS[rule], unedited)
+        choice = _within_errors(logits, thresholds, y, of, OF_CELLS[rule], unedited)
     return choice._replace(doubtful=doubtful)
 
 
-def _choose_by_slices(logits, reference, y, by_class, unedited):
+def _few_at_once(logits):
+    return gen_batches(len(logits), max(1, LOGITS_AT_ONCE // logits[0].size))
+
+
+def _choose_by_slices(logits, thresholds, reference, y, by_class, unedited):
     """Find slices from the average, and the average from slices, in turn.
 
     Slices choose the heads; the classes, which have twice the rows, place the threshold.
     """
     n_classes, used = by_class.shape[1], by_class.any(axis=1)
-    choice = _within_errors(logits, y, by_class, np.min)
+    choice = _within_errors(logits, thresholds, y, by_class, np.min)
     for _ in range(N_ROUNDS):
         robust = logits[choice.chosen].mean(axis=0)
         slices = shortcut_slices(reference, robust, y, n_classes, used)
-        choice = _within_errors(logits, y, slices, np.min, unedited)
+        choice = _within_errors(logits, thresholds, y, slices, np.min, unedited)
         if unedited[choice.chosen].all():
             # Nothing was repaired, so nothing sets slices apart: the classes judge.
-            return _within_errors(logits, y, by_class, np.min, allowed=unedited)
-    average = logits[choice.chosen].mean(axis=0)[None]
-    offset, _ = best_threshold(average, y, by_class, np.min)
-    score = expected_accuracies(average, y, choice.cells, np.array([[offset]])).min()
+            return _within_errors(logits, thresholds, y, by_class, np.min, allowed=unedited)
+    average = logits[choice.chosen].mean(axis=0)
+    offset = best_offset(average, y, by_class, np.min)
+    score = _score_of_one(average - offset, y, choice.cells, np.min)
     return choice._replace(offset=offset, average_score=score)
 
 
-def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
+def _within_errors(logits, thresholds, y, cells, reduce, unedited=None, allowed=None):
     """Choose all candidates within half a standard error of the best.
 
     How many that is follows from how well the validation rows tell them apart. If they are
@@ -160,11 +167,12 @@ def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
     ``unedited`` is within one error of the best, the edits have shown no worth: then unedited
     heads alone are chosen.
     """
-    parts = []
-    for few in gen_batches(len(logits), max(1, LOGITS_AT_ONCE // logits[0].size)):
-        trials = trial_thresholds(logits[few])
-        parts.append((trials, expected_accuracies(logits[few], y, cells, trials)))
-    thresholds, accuracies = (np.concatenate(part) for part in zip(*parts, strict=True))
+    accuracies = np.concatenate(
+        [
+            expected_accuracies(logits[few], y, cells, thresholds[few])
+            for few in _few_at_once(logits)
+        ]
+    )
     scores = reduce(accuracies, axis=-1)  # (n_candidates, n_thresholds)
     at = scores.argmax(axis=1)
     every = np.arange(len(at))
@@ -177,8 +185,65 @@ def _within_errors(logits, y, cells, reduce, unedited=None, allowed=None):
     order = np.argsort(np.where(allowed, -score, np.inf), kind="stable")[: allowed.sum()]
     n_near, n_half = (np.sum(score[order] >= score[order[0]] - e) for e in (error, error / 2))
     chosen = order[: max(n_half, min(n_near, MIN_CANDIDATES))]
-    average = logits[chosen].mean(axis=0)[None]
-    return Choice(chosen, score, threshold, *best_threshold(average, y, cells, reduce), cells)
+    average = logits[chosen].mean(axis=0)
+    offset = best_offset(average, y, cells, reduce)
+    value = _score_of_one(average - offset, y, cells, reduce)
+    return Choice(chosen, score, threshold, offset, value, cells, error)
+
+
+def best_offset(logits, y, cells, reduce):
+    """Return what to subtract from logits (n_samples, R), so that their cells score best, (R,).
+
+    Two classes: the best threshold. More: offsets with the least class-balanced log-loss [1]_,
+    where every class has `MIN_CELL` rows or more in cells, and where offsets that are found on one
+    half of these score better on the other; else none.
+
+    References
+    ----------
+    .. [1] A. Alexandari, A. Kundaje, A. Shrikumar: "Maximum Likelihood with Bias-Corrected
+       Calibration is Hard-To-Beat at Label Shift Adaptation", ICML 2020.
+    """
+    if logits.shape[1] == 1:
+        return np.array([best_threshold(logits[None], y, cells, reduce)[0]])
+    none, used = np.zeros(logits.shape[1]), cells.any(axis=1)
+    if np.bincount(y[used], minlength=len(none)).min() < MIN_CELL:
+        return none
+    place = np.empty(len(y), dtype=int)  # of each row among those of its class
+    order = np.argsort(y[used], kind="stable")
+    place[np.flatnonzero(used)[order]] = np.arange(used.sum())
+    moved = np.array(logits, dtype=np.float64)
+    for half in (0, 1):
+        here = used & (place % 2 == half)
+        moved[used & ~here] -= _balancing_offset(logits[here], y[here])
+    if _score_of_one(moved, y, cells, reduce) <= _score_of_one(logits, y, cells, reduce):
+        return none
+    return _balancing_offset(logits[used], y[used])
+
+
+def _balancing_offset(logits, y):
+    """Return offsets (R,) that, with a scale of the logits, have the least class-balanced loss."""
+    R, rows = logits.shape[1], np.arange(len(y))
+    weight = 1 / np.bincount(y, minlength=R)[y] / R
+    unit = max(float(np.std(logits)), np.finfo(np.float32).tiny)
+    logits = logits / unit
+
+    def loss(parameters):
+        scale, offset = np.exp(parameters[0]), parameters[1:]
+        log_proba = log_softmax(scale * (logits - offset), axis=1)
+        error = np.exp(log_proba)
+        error[rows, y] -= 1
+        error *= weight[:, None]
+        slope = scale * error.sum(axis=0)
+        of_scale = scale * (error * (logits - offset)).sum()
+        return -(weight * log_proba[rows, y]).sum(), np.concatenate([[of_scale], -slope])
+
+    found = minimize(loss, np.zeros(R + 1), jac=True, method="L-BFGS-B")
+    return unit * found.x[1:]
+
+
+def _score_of_one(logits, y, cells, reduce):
+    """Return the score of logits (n_samples, R) as they are."""
+    return reduce(expected_accuracies(logits[None], y, cells, np.zeros((1, 1)))[0, 0])
 
 
 def _standard_error(accuracies, n, reduce):
@@ -197,7 +262,8 @@ def _choose_by_rule(logits, y, rule, cells):
     chosen = order[: max(1, len(order) // 10)]  # no error is known: the best tenth
     value = rule(y, log_probabilities(logits[chosen].mean(axis=0)), cells)
     none = np.zeros(len(y), dtype=bool)
-    return Choice(chosen, score, np.zeros(len(score)), 0.0, float(value), cells, none)
+    still = np.zeros(len(score)), np.zeros(logits.shape[2])
+    return Choice(chosen, score, *still, float(value), cells, None, none)
 
 
 def scores_at(logits, y, cells, thresholds, rule):
@@ -209,27 +275,35 @@ def scores_at(logits, y, cells, thresholds, rule):
     return OF_CELLS[rule](accuracies[:, 0], axis=-1)
 
 
-def results_by_setting(settings, epochs, logits, choice, y_val, held_out, judge):
-    """Return ``cv_results_``: each setting at the epoch that scores best."""
-    score = choice.score.reshape(len(settings), -1)
-    best = score.argmax(axis=1)
-    rows = np.arange(len(settings)) * len(epochs) + best  # the best candidate of each
-    by_split = []  # (n_splits, n_settings)
-    for held in held_out:
-        cells = None if choice.cells is None else choice.cells[held]
-        best_logits, at = logits[rows][:, held], choice.threshold[rows]
-        by_split.append(scores_at(best_logits, y_val[held], cells, at, judge))
-    by_split = np.array(by_split)
-    mean = by_split.mean(axis=0)
+def results_by_setting(settings, standings, y_val, held_out, judge):
+    """Return ``cv_results_``: each setting at the epoch that scores best.
+
+    ``standings`` are those of the heat and of the final; a setting that was not in the final is
+    taken from the heat, and has NaN for the splits that it did not run.
+    """
+    (heat, heat_choice), (final, choice) = standings
+    by_split = np.full((len(held_out), len(settings)), np.nan)
+    best, last = (np.zeros(len(settings), dtype=int) for _ in range(2))
+    for s in range(len(settings)):
+        candidates, chosen = (final, choice) if s in final.setting else (heat, heat_choice)
+        mine = np.flatnonzero(candidates.setting == s)
+        top = mine[chosen.score[mine].argmax()]
+        best[s], last[s] = candidates.epoch[top], heat.epoch[heat.setting == s].max()
+        for split, held in enumerate(held_out[: candidates.heads.shape[1]]):
+            cells = None if chosen.cells is None else chosen.cells[held]
+            logits, at = candidates.logits[[top]][:, held], chosen.threshold[[top]]
+            by_split[split, s] = scores_at(logits, y_val[held], cells, at, judge)[0]
+    mean = np.nanmean(by_split, axis=0)
     return {
         **{f"param_{n}": np.array([s[n] for s in settings], dtype=object) for n in settings[0]},
         "params": np.array(settings, dtype=object),
         **{f"split{i}_test_score": scores for i, scores in enumerate(by_split)},
         "mean_test_score": mean,
-        "std_test_score": by_split.std(axis=0),
+        "std_test_score": np.nanstd(by_split, axis=0),
         "rank_test_score": (mean[:, None] < mean).sum(axis=1) + 1,
-        "epoch": epochs[best],
-        "n_selected": np.bincount(choice.chosen // len(epochs), minlength=len(settings)),
+        "epoch": best,
+        "n_epochs": last,
+        "n_selected": np.bincount(final.setting[choice.chosen], minlength=len(settings)),
     }
 
 

@@ -7,17 +7,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.parallel import delayed
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm import _candidates, selection
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._core.problem import Problem, batch_size
 from sklearn_hsfm._core.rows import rows_of
-from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
@@ -26,14 +23,12 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
-from sklearn_hsfm._parallel import results
+from sklearn_hsfm._race import EVERY, Race
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
-_DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [0.1]}
+_DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [1e-3, 1e-2], "outer_lr": [0.2]}
 _REQUIRED, _OPTIONAL = {"C", "inner_lr", "outer_lr"}, {"T", "Khard"}
-_ROWS_AT_ONCE = 2**15  # validation rows that are standardised at a time
-_EVERY = 2  # epochs between two candidates of a setting
 
 
 class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
@@ -84,8 +79,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Batches of fits that are solved at once, with joblib.
     random_state : int, RandomState instance or None, default=None
         Draws folds and supports, before any of them is solved: ``n_jobs`` changes nothing.
-    verbose : int, default=0
-        Print a line for each batch of fits that is done.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -174,14 +169,14 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         "T": _COUNT,
         "KH": _COUNT,
         "Khard": _COUNT,
-        "epochs": [Interval(Integral, _EVERY, None, closed="left")],
+        "epochs": [Interval(Integral, EVERY, None, closed="left")],
         "init_head": [None, tuple, list, HasMethods("fit")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "device": "no_validation",  # resolve_device says more
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        "progress": [StrOptions({"auto"}), "boolean"],
     }
 
     def __init__(
@@ -189,12 +184,12 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         param_grid="default",
         *,
         cv=2,
-        n_repeats=6,
+        n_repeats=4,
         scoring="auto",
         support_per_class="auto",
-        T=15,
-        KH=10,
-        Khard=64,
+        T=5,
+        KH=5,
+        Khard=32,
         epochs=30,
         init_head=None,
         validation_fraction=0.2,
@@ -202,7 +197,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         dtype="float32",
         n_jobs=None,
         random_state=None,
-        verbose=0,
+        progress="auto",
     ):
         self.param_grid = param_grid
         self.cv = cv
@@ -219,7 +214,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state
-        self.verbose = verbose
+        self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, X_val=None, y_val=None, *, groups_val=None):
@@ -265,13 +260,15 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         supports = [self._draw_support(split.y, rng) for _ in held_out]
         scaler = fitted_scaler(split.X)
         starts = self._starts(settings, split.X, split.y, scaler)
-        heads = self._solve(settings, starts, split, supports, held_out, scaler, device)
-        final = heads
+        race = self._race(settings, starts, split, supports, held_out, scaler, judge, device)
+        may_drop = isinstance(judge, str)  # a rule knows no error
+        heat, final = race.run(self.epochs, len(held_out) // self.n_repeats, may_drop)
+        moved = np.zeros_like(starts)
         if len(split.y) < len(y):
             # Held-out rows have judged: now the heads start from all rows, and move as before.
-            moved = np.subtract(self._starts(settings, X, y, scaler), starts)
-            final = heads + moved[:, None, None].astype(heads.dtype)
-        self._average(settings, heads, final, split, held_out, scaler, judge)
+            moved = self._starts(settings, X, y, scaler) - starts
+        self._average(final, moved, split, scaler)
+        self._report(settings, heat, final, split, held_out, judge)
         return self
 
     def decision_spread(self, X):
@@ -336,7 +333,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     def _draw_support(self, y, rng):
         per_class = self.support_per_class
         if per_class == "auto":
-            per_class = max(4, 64 // len(self.classes_))
+            per_class = max(4, 32 // len(self.classes_))
         return draw_support(y, len(self.classes_), per_class, rng)
 
     def _starts(self, settings, X, y, scaler):
@@ -356,80 +353,53 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             heads[C] = np.column_stack(one_row_for_two_classes(*head))
         return np.stack([heads[s["C"]] for s in settings])
 
-    def _solve(self, settings, starts, split, supports, held_out, scaler, device):
-        """Return the heads on standardised rows, (settings, epochs, splits, R, d + 1)."""
-        shared = {
-            "y": split.y[supports[0]],
-            "rows": rows_of(split.X_val, scaler, dtype=self.dtype, device=device),
-            "y_val": split.y_val,
-            "dtype": self.dtype,
-            "device": device,
-        }
-        steps = {"KH": self.KH, "epochs": self.epochs}
-        supports = np.stack([scaler.transform(split.X[rows]) for rows in supports])
-        # A split that holds out every row, for want of rows, mines them as well.
-        mined = np.where(held_out.all(axis=1, keepdims=True), True, ~held_out)
-        problems = [
-            ({"T": self.T, "Khard": self.Khard, **setting}, start, k)
-            for setting, start in zip(settings, starts, strict=True)
-            for k in range(len(supports))
-        ]
-        n_hard = max(p["Khard"] for p, _, _ in problems) * len(self.classes_)
-        size = batch_size(
-            shared["rows"],
-            supports.shape[1],
-            n_hard,
-            starts.shape[1],
-            d=split.X.shape[1],
-            dtype=self.dtype,
-            device=device,
-        )
-        jobs = (
-            delayed(_heads_of_batch)(problems[batch], supports, mined, shared, steps)
-            for batch in gen_batches(len(problems), size)
-        )
-        done = []
-        for heads in results(jobs, self.n_jobs):
-            done.extend(heads)
-            if self.verbose:
-                print(f"[HSFMClassifierCV] {len(done)}/{len(problems)} fits", flush=True)
-        heads = np.stack(done)  # (settings * splits, epochs, R, d + 1)
-        return heads.reshape(len(settings), -1, *heads.shape[1:]).swapaxes(1, 2)
-
-    def _out_of_fold(self, settings, heads, split, held_out, scaler):
-        """Return the candidates' logits on rows they did not mine, ERM's, and who is unedited."""
+    def _race(self, settings, starts, split, supports, held_out, scaler, judge, device):
+        """Return the race of the settings."""
         penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
-        first = heads[np.argmin(penalties), 0, 0]
-        pool = _candidates.normalized(heads.reshape(-1, *heads.shape[2:]))
-        n_val, R = len(split.y_val), heads.shape[-2]
-        logits = np.empty((len(pool), n_val, R), dtype=pool.dtype)
-        reference = np.empty((n_val, R), dtype=pool.dtype)
-        for part in gen_batches(n_val, _ROWS_AT_ONCE):
-            Z = scaler.transform(split.X_val[part])
-            logits[:, part] = _candidates.out_of_fold(pool, Z, held_out[:, part])
-            reference[part] = Z @ first[:, :-1].T + first[:, -1]
-        unedited = np.tile(np.arange(heads.shape[1]) == 0, len(settings))
-        return logits, reference, unedited
+        most_penalised = np.argmin(penalties)
 
-    def _average(self, settings, heads, final, split, held_out, scaler, judge):
-        """Choose by ``heads`` which of the ``final`` heads to average, and store the result."""
-        n_epochs = heads.shape[1]
-        logits, reference, unedited = self._out_of_fold(settings, heads, split, held_out, scaler)
-        choice = _candidates.choose(
-            logits,
-            reference,
-            split.y_val,
-            len(self.classes_),
-            unedited,
-            rule=judge,
-            cells=split.groups_val,
+        def choose(candidates):
+            leaning = (candidates.setting == most_penalised) & (candidates.epoch == 0)
+            return _candidates.choose(
+                candidates.logits,
+                candidates.logits[leaning.argmax()],
+                split.y_val,
+                len(self.classes_),
+                candidates.epoch == 0,
+                rule=judge,
+                cells=split.groups_val,
+            )
+
+        return Race(
+            settings=[{"T": self.T, "Khard": self.Khard, **s} for s in settings],
+            starts=starts,
+            supports=np.stack([scaler.transform(split.X[rows]) for rows in supports]),
+            # A split that holds out every row, for want of rows, mines them as well.
+            mined=np.where(held_out.all(axis=1, keepdims=True), True, ~held_out),
+            held_out=held_out,
+            X_val=split.X_val,
+            scaler=scaler,
+            shared={
+                "y": split.y[supports[0]],
+                "rows": rows_of(split.X_val, scaler, dtype=self.dtype, device=device),
+                "y_val": split.y_val,
+                "dtype": self.dtype,
+                "device": device,
+            },
+            steps={"KH": self.KH, "clip_norm": None},  # a rate of Adam bounds the edits already
+            judge=choose,
+            n_jobs=self.n_jobs,
+            progress={"auto": None, True: False, False: True}[self.progress],
         )
-        average = logits[choice.chosen].mean(axis=0) - choice.offset
-        scale = _candidates.calibrated_scale(average, split.y_val)
 
-        final = final.reshape(-1, *final.shape[2:])[choice.chosen]
-        final = _candidates.normalized(final.astype(np.float64))
-        selected = scale * final.reshape(-1, *final.shape[2:])  # (n_heads, R, d + 1)
+    def _average(self, final, moved, split, scaler):
+        """Store the average of the chosen heads, which start where they are ``moved`` to."""
+        candidates, choice = final.candidates.take(final.choice.chosen), final.choice
+        average = candidates.logits.mean(axis=0) - choice.offset
+        scale = _candidates.calibrated_scale(average, split.y_val)
+        heads = candidates.heads.astype(np.float64) + moved[candidates.setting][:, None]
+        heads = _candidates.normalized(heads)
+        selected = scale * heads.reshape(-1, *heads.shape[2:])  # (n_heads, R, d + 1)
         selected[..., -1] -= scale * choice.offset
         coef, intercept = to_raw(selected[..., :-1], selected[..., -1], scaler)
         raw = np.concatenate([coef, intercept[..., None]], axis=-1)
@@ -437,33 +407,18 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.heads_ = raw.astype(dtype)
         self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
         self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
+
+    def _report(self, settings, heat, final, split, held_out, judge):
+        """Store how the candidates did."""
+        choice = final.choice
+        best = choice.score.argmax()
+        self.best_params_ = {
+            **settings[final.candidates.setting[best]],
+            "epoch": int(final.candidates.epoch[best]),
+        }
+        self.best_score_ = float(choice.average_score)
         self.slices_, self.doubtful_ = choice.cells, choice.doubtful
         self.n_splits_ = len(held_out)
-        self.best_score_ = float(choice.average_score)
-        epochs = np.arange(n_epochs) * _EVERY
-        best = divmod(int(choice.score.argmax()), n_epochs)
-        self.best_params_ = {**settings[best[0]], "epoch": int(epochs[best[1]])}
         self.cv_results_ = _candidates.results_by_setting(
-            settings, epochs, logits, choice, split.y_val, held_out, judge
+            settings, (heat, final), split.y_val, held_out, judge
         )
-
-
-def _heads_of_batch(problems, supports, mined, shared, steps):
-    """Return the heads of some problems, (B, epochs, R, d + 1)."""
-    settings, starts, split = zip(*problems, strict=True)
-    starts, d = np.stack(starts), supports.shape[-1]
-    problem = Problem.from_arrays(
-        support=supports[list(split)],
-        heads=(starts[..., :-1], starts[..., -1]),
-        mined=mined[list(split)],
-        **shared,
-    )
-    W = every_head(
-        problem,
-        every=_EVERY,
-        **{name: [s[name] for s in settings] for name in ("T", "Khard", "inner_lr", "outer_lr")},
-        clip_norm=None,  # a rate of Adam bounds the edits already
-        **steps,
-    )
-    W = W.cpu().numpy().swapaxes(0, 1)  # (B, epochs, R, D)
-    return np.concatenate([W[..., :d], W[..., -1:]], axis=-1)

@@ -222,9 +222,52 @@ def test_persistence(data):
     assert np.array_equal(again.predict(data.X_test), clf.predict(data.X_test))
 
 
-def test_verbose_counts_fits(data, capsys):
-    fit(data, verbose=1)
-    assert "12/12 fits" in capsys.readouterr().out  # 6 settings on 2 folds
+def test_a_bar_counts_epochs_and_shows_in_terminals_only(data, capsys):
+    fit(data)
+    assert capsys.readouterr().err == ""
+    fit(data, progress=True)
+    assert "48/48" in capsys.readouterr().err  # 6 settings on 2 folds, 4 epochs each
+
+
+MUCH = "sklearn_hsfm._race._MUCH_WORK"
+
+
+def test_where_work_is_much_settings_that_fall_behind_drop_out(monkeypatch):
+    monkeypatch.setattr(MUCH, 10**9)  # the heat takes more, the final of one setting less
+    digits = load_digit_dominoes(random_state=0)
+    clf = HSFMClassifierCV(epochs=20, random_state=0)
+    clf.fit(digits.X_train, digits.y_train, digits.X_val, digits.y_val)
+    results = clf.cv_results_
+    ran = results["n_epochs"]
+    assert set(ran) <= {4, 6, 10, 20}
+    assert ran.min() < ran.max() == 20
+    scores = np.array([results[f"split{i}_test_score"] for i in range(8)])
+    assert np.isfinite(scores[:2]).all()
+    in_final = np.isfinite(scores[2:]).all(axis=0)
+    assert 0 < in_final.sum() < 6
+    assert np.isnan(scores[2:, ~in_final]).all()
+    assert (results["n_selected"][~in_final] == 0).all()
+    assert len(clf.heads_) == 8 * results["n_selected"].sum()
+    pred = clf.predict(digits.X_test)
+    assert worst_group_accuracy_score(digits.y_test, pred, digits.groups_test) > 0.8
+
+
+def test_a_heat_that_edits_do_not_lead_is_the_end(data, monkeypatch):
+    monkeypatch.setattr(MUCH, 0)
+    rates = {"C": [0.01], "inner_lr": [1e-12], "outer_lr": [1e-12]}  # edits do nothing
+    clf = fit(data, param_grid=rates, n_repeats=3, epochs=20)
+    assert clf.cv_results_["n_epochs"] == [4]
+    assert clf.best_params_["epoch"] == 0
+
+
+def test_the_race_is_the_same_in_two_jobs(monkeypatch):
+    monkeypatch.setattr(MUCH, 10**9)
+    digits = load_digit_dominoes(random_state=0)
+    rows = digits.X_train, digits.y_train, digits.X_val, digits.y_val
+    first, second = (
+        HSFMClassifierCV(epochs=8, random_state=0, n_jobs=n).fit(*rows) for n in (None, 2)
+    )
+    assert np.array_equal(first.heads_, second.heads_)
 
 
 def test_settings_of_different_steps_and_hard_rows_are_solved_together(data):

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from oracle import autograd_hsfm
+from oracle import autograd_hsfm, autograd_row_hsfm
 from sklearn.preprocessing import StandardScaler
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.functional import one_hot
@@ -18,7 +18,8 @@ from sklearn_hsfm._core import hard_set as hard_set_module
 from sklearn_hsfm._core import link as link_module
 from sklearn_hsfm._core import metagradient as metagradient_module
 from sklearn_hsfm._core import rows as rows_module
-from sklearn_hsfm._core import solve as solve_module
+from sklearn_hsfm._core import run as run_module
+from sklearn_hsfm._core import span as span_module
 from sklearn_hsfm._core.hard_set import HardSetMiner
 from sklearn_hsfm._core.link import link_of
 from sklearn_hsfm._core.metagradient import (
@@ -29,7 +30,9 @@ from sklearn_hsfm._core.metagradient import (
 from sklearn_hsfm._core.problem import Problem
 from sklearn_hsfm._core.recursion import Recursion
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment, head_logits, rows_of
-from sklearn_hsfm._core.solve import Run, every_head, flush_denormals, solve
+from sklearn_hsfm._core.run import PublishedRun
+from sklearn_hsfm._core.solve import every_head, flush_denormals, solve
+from sklearn_hsfm._core.span import SpanRun, multiplications
 
 FORMS = [GramMetagradient, PrimalMetagradient]
 
@@ -52,7 +55,8 @@ def head(W):
 def as_problem(H, y, W, b, X_val, y_val, mined=None):
     if mined is None:
         mined = torch.ones(len(H), len(y_val), dtype=torch.bool)
-    return Problem(augment(H), y, head(augment(W, b)), ResidentRows(augment(X_val)), y_val, mined)
+    rows, d = ResidentRows(augment(X_val)), X_val.shape[1]
+    return Problem(augment(H), y, head(augment(W, b)), rows, y_val, mined, d)
 
 
 def never(epoch, logits):
@@ -98,7 +102,7 @@ def test_the_form_is_chosen_by_size():
 @pytest.mark.parametrize("C", [2, 5])
 @pytest.mark.parametrize("clip_norm", [10.0, 1e-4, None])
 def test_solve_equals_autograd_epoch_by_epoch(form, C, clip_norm, monkeypatch):
-    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    monkeypatch.setattr(run_module, "choose_metagradient", lambda *sizes: form)
     H, y, W, b, X_val, y_val = random_problem(C)
     rates = {"inner_lr": 0.05, "outer_lr": 0.1}
     settings = {"KH": 4, "clip_norm": clip_norm}
@@ -117,6 +121,64 @@ def test_solve_equals_autograd_epoch_by_epoch(form, C, clip_norm, monkeypatch):
         torch.testing.assert_close(found.H[0, :, :20], H_ref, rtol=0, atol=1e-9)
 
 
+def scaled_by_rows(problem, **settings):
+    """Return the heads of every epoch and the last support, as a cross-fit has them."""
+    return every_head(problem, every=1, kind=SpanRun, clip_norm=None, **settings)
+
+
+@pytest.mark.parametrize("C", [2, 5])
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_run_in_the_span_equals_autograd_epoch_by_epoch(C, resident, monkeypatch):
+    if not resident:
+        monkeypatch.setattr(rows_module, "_GRAM_ROWS", 0)
+    H, y, W, b, X_val, y_val = random_problem(C)
+    settings = {"KH": 4, "epochs": 6}
+    one = {"T": 5, "Khard": 7, "inner_lr": 0.05, "outer_lr": 0.1}
+    reference = autograd_row_hsfm(
+        H[0], y, head(torch.cat([W, b[..., None]], dim=-1))[0], X_val, y_val, **settings, **one
+    )
+    listed = {name: [value] for name, value in one.items()}
+    heads, support = scaled_by_rows(as_problem(H, y, W, b, X_val, y_val), **settings, **listed)
+    for found, (expected, _) in zip(heads[1:, 0], reference, strict=True):
+        torch.testing.assert_close(found[:, [*range(20), -1]], expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(support[0, :, :20], reference[-1][1], rtol=0, atol=1e-9)
+    assert support[0, :, -1].eq(1).all()
+
+
+@pytest.mark.parametrize("C", [2, 3])
+def test_a_run_in_the_span_turns_with_the_features(C):
+    H, y, W, b, X_val, y_val = random_problem(C)
+    turn = torch.linalg.qr(torch.randn(20, 20, dtype=torch.float64))[0]
+    settings = {"T": [4], "KH": 3, "Khard": [9], "inner_lr": [0.1], "outer_lr": [0.2], "epochs": 4}
+    other = H @ turn, y, W @ turn, b, X_val @ turn, y_val
+    straight, _ = scaled_by_rows(as_problem(H, y, W, b, X_val, y_val), **settings)
+    turned, _ = scaled_by_rows(as_problem(*other), **settings)
+    torch.testing.assert_close(straight[..., :20] @ turn, turned[..., :20], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("C", [2, 3])
+def test_a_batch_in_the_span_equals_its_problems_one_by_one(C):
+    H, y, W, b, X_val, y_val = random_problem(C, B=3)
+    mined = torch.rand(3, 60, generator=torch.Generator().manual_seed(1)) < 0.6
+    common = {"KH": 3, "epochs": 5}
+    together = scaled_by_rows(as_problem(H, y, W, b, X_val, y_val, mined), **common, **MIXED)
+    for i in range(3):
+        one = slice(i, i + 1)
+        alone = scaled_by_rows(
+            as_problem(H[one], y, W[one], b[one], X_val, y_val, mined[one]),
+            **common, **{name: values[one] for name, values in MIXED.items()},
+        )  # fmt: skip
+        torch.testing.assert_close(together[0][:, one], alone[0], rtol=0, atol=1e-9)
+        torch.testing.assert_close(together[1][one], alone[1], rtol=0, atol=1e-9)
+
+
+def test_the_span_takes_fewer_multiplications_where_rows_are_few():
+    sizes = {"R": 1, "D": 2048, "T": 10, "KH": 10}
+    for n, m, kind in ((32, 64, SpanRun), (32, 20_000, PublishedRun)):
+        work = multiplications(n=n, m=m, **sizes)
+        assert min(work, key=work.get) is kind
+
+
 SAME = {"inner_lr": [0.05] * 3, "outer_lr": [0.1] * 3, "T": [4] * 3, "Khard": [15] * 3}
 MIXED = {
     "inner_lr": [0.05, 0.01, 0.2], "outer_lr": [0.1, 1.0, 0.01],
@@ -131,7 +193,7 @@ MIXED_TWO = {name: values[:2] for name, values in MIXED.items()}
 @pytest.mark.parametrize("C", [2, 3])
 @pytest.mark.parametrize("settings", [SAME, {**SAME, "T": MIXED["T"]}, MIXED])
 def test_a_batch_equals_its_problems_one_by_one(form, C, settings, monkeypatch):
-    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    monkeypatch.setattr(run_module, "choose_metagradient", lambda *sizes: form)
     H, y, W, b, X_val, y_val = random_problem(C, B=3)
     mined = torch.rand(3, 60, generator=torch.Generator().manual_seed(1)) < 0.6
     common = {"KH": 3, "clip_norm": 10.0, "epochs": 5, "score": never}
@@ -174,8 +236,10 @@ def test_every_head_is_that_of_its_epoch():
         "inner_lr": [0.1] * 2,
         "outer_lr": [0.1] * 2,
     }
-    heads = every_head(problem, every=2, epochs=5, clip_norm=None, **settings)
+    heads, support = every_head(problem, every=2, epochs=5, clip_norm=None, **settings)
     assert len(heads) == 3
+    last = solve(problem, epochs=5, clip_norm=None, score=never, **settings)
+    assert torch.equal(support, last.H)
     assert torch.equal(heads[0], problem.W)
     for i in (1, 2):
         alone = solve(problem, epochs=2 * i, clip_norm=None, score=never, **settings)
@@ -188,7 +252,7 @@ def test_a_problem_that_overflows_keeps_its_last_finite_head_and_disturbs_no_oth
     calm = {"inner_lr": [0.1] * 2, "outer_lr": [0.1] * 2}
     wild = {"inner_lr": [1e38, 0.1], "outer_lr": [1e38, 0.1]}
     both_calm, one_wild = (
-        every_head(as_problem(*args), every=2, epochs=6, **settings, **rates)
+        every_head(as_problem(*args), every=2, epochs=6, **settings, **rates)[0]
         for rates in (calm, wild)
     )
     assert len(one_wild) == 4
@@ -220,11 +284,20 @@ class GraphSafe(TorchDispatchMode):
         return out
 
 
+def run_of(form, problem, monkeypatch):
+    """Return a run in the span, or a published one whose meta-gradient has a form."""
+    if form is SpanRun:
+        return SpanRun(problem, **MIXED_TWO, KH=2, clip_norm=None)
+    monkeypatch.setattr(run_module, "choose_metagradient", lambda *sizes: form)
+    return PublishedRun(problem, **MIXED_TWO, KH=2, clip_norm=10.0)
+
+
 @pytest.mark.parametrize("C", [2, 3])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, SpanRun])
 def test_an_epoch_can_be_captured_as_a_graph(C, form, monkeypatch):
-    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
-    run = Run(as_problem(*random_problem(C, B=2)), **MIXED_TWO, KH=2, clip_norm=10.0)
+    problem = as_problem(*random_problem(C, B=2))
+    run = run_of(form, problem, monkeypatch)
+    problem.rows.products(run.hard, None)  # those of all rows are found in the first epoch
     names = ("W", "H", "logits", "inner_loss", "outer_loss", "hard")
     places = [getattr(run, name).data_ptr() for name in names]
     before = run.W.clone()
@@ -243,18 +316,18 @@ def on_a_fake_gpu(things):
 
 
 @pytest.mark.parametrize("C", [2, 3])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, SpanRun])
 def test_an_epoch_on_a_gpu_reads_nothing_back(form, C, monkeypatch):
     problem = as_problem(*random_problem(C, B=2, dtype=torch.float32))
     mine = HardSetMiner(problem.y_val, problem.mined, Khard=MIXED_TWO["Khard"], n_classes=C)
-    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
-    monkeypatch.setattr(metagradient_module, "choose_recursion", Recursion)
+    for module in (metagradient_module, span_module):
+        monkeypatch.setattr(module, "choose_recursion", Recursion)
     # Before the first epoch classes are counted once, and rows that may be mined.
     monkeypatch.setattr(link_module, "one_hot", partial(one_hot, num_classes=C))
     with FakeTensorMode(), torch.inference_mode():
         problem, mine = on_a_fake_gpu((problem, mine))
-        monkeypatch.setattr(solve_module, "HardSetMiner", lambda *args, **kwargs: mine)
-        run = Run(problem, **MIXED_TWO, KH=2, clip_norm=10.0)
+        monkeypatch.setattr(run_module, "HardSetMiner", lambda *args, **kwargs: mine)
+        run = run_of(form, problem, monkeypatch)
         assert run.can_be_captured
         with GraphSafe(run.W.device):
             run.advance()
@@ -348,7 +421,12 @@ def test_streamed_rows_are_those_in_memory(monkeypatch):
     streamed.logits(W, out=found)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     index = torch.tensor([[3, 22, 3], [0, 7, 1]])
-    assert torch.equal(streamed.take(index), resident.take(index))
+    first, second = torch.empty(2, 2, 3, 16, dtype=torch.float64)
+    resident.take(index, out=first)
+    streamed.take(index, out=second)
+    assert torch.equal(first, second)
+    assert torch.equal(first, resident.X[index])
+    torch.testing.assert_close(streamed.products(index, second), resident.products(index, first))
 
 
 @pytest.mark.parametrize("mode", ["r", "c"])
@@ -367,7 +445,10 @@ def test_streamed_rows_of_a_file_are_sent_as_its_name(mode, monkeypatch, tmp_pat
         rows = rows_of(np.asarray(part), None, dtype="float64", device=torch.device("cpu"))
         sent = pickle.dumps(rows)
         assert (len(sent) < 2000) == by_name
-        assert torch.equal(pickle.loads(sent).take(index), rows.take(index))
+        first, second = torch.empty(2, 2, 3, 16, dtype=torch.float64)
+        rows.take(index, out=first)
+        pickle.loads(sent).take(index, out=second)
+        assert torch.equal(first, second)
 
 
 def test_denormals_are_flushed_inside_and_kept_after():

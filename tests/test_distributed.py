@@ -96,7 +96,7 @@ def test_ray_gives_the_same_bits(data, images, extractor, tmp_path):
     from ray.util.joblib import register_ray
 
     register_ray()
-    clf = HSFMClassifierCV(n_repeats=1, epochs=4, KH=2, T=3, random_state=0, verbose=1)
+    clf = HSFMClassifierCV(n_repeats=1, epochs=4, KH=2, T=3, random_state=0)
     here = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val).coef_.copy()
     ray.init(num_cpus=2, include_dashboard=False)
     try:

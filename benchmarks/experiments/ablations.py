@@ -28,10 +28,11 @@ class RandomHardSet(HSFMClassifier):
 class RandomHardSetCV(HSFMClassifierCV):
     """The same, in every split anew."""
 
-    def _solve(self, settings, starts, split, supports, held_out, scaler, device):
+    def _race(self, settings, starts, split, supports, held_out, *args):
+        race = super()._race(settings, starts, split, supports, held_out, *args)
         rng = np.random.RandomState(self.random_state)
-        few = np.stack([drawn(~held, split.y_val, self.Khard, rng) for held in held_out])
-        return super()._solve(settings, starts, split, supports, ~few, scaler, device)
+        race.mined = np.stack([drawn(~held, split.y_val, self.Khard, rng) for held in held_out])
+        return race
 
 
 def drawn(mined, y, per_class, rng):
@@ -56,17 +57,19 @@ class FirstOrder(HSFMClassifier):
 class JudgedOnMinedRows(HSFMClassifierCV):
     """Let every head be judged by all rows, those that it mined among them."""
 
-    def _average(self, settings, heads, final, split, held_out, scaler, judge):
-        all_rows = np.ones_like(held_out)
-        super()._average(settings, heads, final, split, all_rows, scaler, judge)
+    def _race(self, *args):
+        race = super()._race(*args)
+        race.held_out = np.ones_like(race.held_out)
+        return race
 
 
 class BestAlone(HSFMClassifierCV):
     """Take the best candidate instead of an average over good ones."""
 
-    def _average(self, *args):
+    def fit(self, *args, **labels):
+        """Fit as the classifier does."""
         with mock.patch.object(_candidates, "_standard_error", return_value=0.0):
-            super()._average(*args)
+            return super().fit(*args, **labels)
 
 
 def published(cls=HSFMClassifier, **changes):
