@@ -243,7 +243,7 @@ def _balancing_offset(logits, y):
 
 def _score_of_one(logits, y, cells, reduce):
     """Return the score of logits (n_samples, R) as they are."""
-    return reduce(expected_accuracies(logits[None], y, cells, np.zeros((1, 1)))[0, 0])
+    return reduce(expected_accuracies(logits[None], y, cells, np.zeros((1, 1)))[0, 0], axis=-1)
 
 
 def _standard_error(accuracies, n, reduce):

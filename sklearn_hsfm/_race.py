@@ -17,9 +17,9 @@ from sklearn.utils.parallel import delayed
 from tqdm.auto import tqdm
 
 from sklearn_hsfm._candidates import Choice, normalized, out_of_fold
+from sklearn_hsfm._core.metagradient import multiplications
 from sklearn_hsfm._core.problem import Problem, batch_size
 from sklearn_hsfm._core.solve import every_head
-from sklearn_hsfm._core.span import multiplications
 from sklearn_hsfm._parallel import results
 
 EVERY = 2  # epochs between two candidates of a setting
@@ -118,7 +118,7 @@ class Race:
         """
         first, others = np.split(np.arange(len(self.held_out)), [n_first])
         epochs -= epochs % EVERY
-        work = min(self._multiplications().values()) * epochs
+        work = self._multiplications() * epochs
         with tqdm(unit=" epochs", desc="HSFMClassifierCV", disable=self.progress) as bar:
             if not may_drop or work * len(self.settings) * len(self.held_out) <= _MUCH_WORK:
                 every = self._heat(np.arange(len(self.held_out)), [epochs], bar)
@@ -129,12 +129,12 @@ class Race:
             return heat, self._final(heat, first, others, bar)
 
     def _multiplications(self):
-        """Return those of an epoch of one problem, for each kind of run."""
+        """Return about how many an epoch of one problem takes."""
         (_, n, d), R = self.supports.shape, self.starts.shape[1]
         most = max(s["Khard"] for s in self.settings)
         m = int(np.minimum(np.bincount(self.shared["y_val"]), most).sum())
         T = max(s["T"] for s in self.settings)
-        return multiplications(n=n, m=m, R=R, D=d, T=T, KH=self.steps["KH"])
+        return self.steps["KH"] * (min(multiplications(n, R, d, T)) + 2 * m * R * d)
 
     def _heat(self, splits, ends, bar):
         """Return the standing after the last leg; settings that fall behind run no further."""
@@ -189,8 +189,7 @@ class Race:
         shape = heads.shape[:2]
         of_problem = [(self.settings[s], k) for s in racing for k in splits]
         heads, supports = (a.reshape(-1, *a.shape[2:]) for a in (heads, supports))
-        work = self._multiplications()
-        steps = {**self.steps, "epochs": epochs, "kind": min(work, key=work.get)}
+        steps = {**self.steps, "epochs": epochs}
         size = self._batch_size(heads, supports)
         tasks = []
         for batch in gen_batches(len(of_problem), size):

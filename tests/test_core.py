@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from oracle import autograd_hsfm, autograd_row_hsfm
+from oracle import autograd_hsfm
 from sklearn.preprocessing import StandardScaler
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.functional import one_hot
@@ -18,8 +18,7 @@ from sklearn_hsfm._core import hard_set as hard_set_module
 from sklearn_hsfm._core import link as link_module
 from sklearn_hsfm._core import metagradient as metagradient_module
 from sklearn_hsfm._core import rows as rows_module
-from sklearn_hsfm._core import run as run_module
-from sklearn_hsfm._core import span as span_module
+from sklearn_hsfm._core import solve as solve_module
 from sklearn_hsfm._core.hard_set import HardSetMiner
 from sklearn_hsfm._core.link import link_of
 from sklearn_hsfm._core.metagradient import (
@@ -30,9 +29,7 @@ from sklearn_hsfm._core.metagradient import (
 from sklearn_hsfm._core.problem import Problem
 from sklearn_hsfm._core.recursion import Recursion
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment, head_logits, rows_of
-from sklearn_hsfm._core.run import PublishedRun
-from sklearn_hsfm._core.solve import every_head, flush_denormals, solve
-from sklearn_hsfm._core.span import SpanRun, multiplications
+from sklearn_hsfm._core.solve import Run, every_head, flush_denormals, solve
 
 FORMS = [GramMetagradient, PrimalMetagradient]
 
@@ -55,8 +52,7 @@ def head(W):
 def as_problem(H, y, W, b, X_val, y_val, mined=None):
     if mined is None:
         mined = torch.ones(len(H), len(y_val), dtype=torch.bool)
-    rows, d = ResidentRows(augment(X_val)), X_val.shape[1]
-    return Problem(augment(H), y, head(augment(W, b)), rows, y_val, mined, d)
+    return Problem(augment(H), y, head(augment(W, b)), ResidentRows(augment(X_val)), y_val, mined)
 
 
 def never(epoch, logits):
@@ -102,7 +98,7 @@ def test_the_form_is_chosen_by_size():
 @pytest.mark.parametrize("C", [2, 5])
 @pytest.mark.parametrize("clip_norm", [10.0, 1e-4, None])
 def test_solve_equals_autograd_epoch_by_epoch(form, C, clip_norm, monkeypatch):
-    monkeypatch.setattr(run_module, "choose_metagradient", lambda *sizes: form)
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
     H, y, W, b, X_val, y_val = random_problem(C)
     rates = {"inner_lr": 0.05, "outer_lr": 0.1}
     settings = {"KH": 4, "clip_norm": clip_norm}
@@ -121,64 +117,6 @@ def test_solve_equals_autograd_epoch_by_epoch(form, C, clip_norm, monkeypatch):
         torch.testing.assert_close(found.H[0, :, :20], H_ref, rtol=0, atol=1e-9)
 
 
-def scaled_by_rows(problem, **settings):
-    """Return the heads of every epoch and the last support, as a cross-fit has them."""
-    return every_head(problem, every=1, kind=SpanRun, clip_norm=None, **settings)
-
-
-@pytest.mark.parametrize("C", [2, 5])
-@pytest.mark.parametrize("resident", [True, False])
-def test_a_run_in_the_span_equals_autograd_epoch_by_epoch(C, resident, monkeypatch):
-    if not resident:
-        monkeypatch.setattr(rows_module, "_GRAM_ROWS", 0)
-    H, y, W, b, X_val, y_val = random_problem(C)
-    settings = {"KH": 4, "epochs": 6}
-    one = {"T": 5, "Khard": 7, "inner_lr": 0.05, "outer_lr": 0.1}
-    reference = autograd_row_hsfm(
-        H[0], y, head(torch.cat([W, b[..., None]], dim=-1))[0], X_val, y_val, **settings, **one
-    )
-    listed = {name: [value] for name, value in one.items()}
-    heads, support = scaled_by_rows(as_problem(H, y, W, b, X_val, y_val), **settings, **listed)
-    for found, (expected, _) in zip(heads[1:, 0], reference, strict=True):
-        torch.testing.assert_close(found[:, [*range(20), -1]], expected, rtol=0, atol=1e-9)
-    torch.testing.assert_close(support[0, :, :20], reference[-1][1], rtol=0, atol=1e-9)
-    assert support[0, :, -1].eq(1).all()
-
-
-@pytest.mark.parametrize("C", [2, 3])
-def test_a_run_in_the_span_turns_with_the_features(C):
-    H, y, W, b, X_val, y_val = random_problem(C)
-    turn = torch.linalg.qr(torch.randn(20, 20, dtype=torch.float64))[0]
-    settings = {"T": [4], "KH": 3, "Khard": [9], "inner_lr": [0.1], "outer_lr": [0.2], "epochs": 4}
-    other = H @ turn, y, W @ turn, b, X_val @ turn, y_val
-    straight, _ = scaled_by_rows(as_problem(H, y, W, b, X_val, y_val), **settings)
-    turned, _ = scaled_by_rows(as_problem(*other), **settings)
-    torch.testing.assert_close(straight[..., :20] @ turn, turned[..., :20], rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("C", [2, 3])
-def test_a_batch_in_the_span_equals_its_problems_one_by_one(C):
-    H, y, W, b, X_val, y_val = random_problem(C, B=3)
-    mined = torch.rand(3, 60, generator=torch.Generator().manual_seed(1)) < 0.6
-    common = {"KH": 3, "epochs": 5}
-    together = scaled_by_rows(as_problem(H, y, W, b, X_val, y_val, mined), **common, **MIXED)
-    for i in range(3):
-        one = slice(i, i + 1)
-        alone = scaled_by_rows(
-            as_problem(H[one], y, W[one], b[one], X_val, y_val, mined[one]),
-            **common, **{name: values[one] for name, values in MIXED.items()},
-        )  # fmt: skip
-        torch.testing.assert_close(together[0][:, one], alone[0], rtol=0, atol=1e-9)
-        torch.testing.assert_close(together[1][one], alone[1], rtol=0, atol=1e-9)
-
-
-def test_the_span_takes_fewer_multiplications_where_rows_are_few():
-    sizes = {"R": 1, "D": 2048, "T": 10, "KH": 10}
-    for n, m, kind in ((32, 64, SpanRun), (32, 20_000, PublishedRun)):
-        work = multiplications(n=n, m=m, **sizes)
-        assert min(work, key=work.get) is kind
-
-
 SAME = {"inner_lr": [0.05] * 3, "outer_lr": [0.1] * 3, "T": [4] * 3, "Khard": [15] * 3}
 MIXED = {
     "inner_lr": [0.05, 0.01, 0.2], "outer_lr": [0.1, 1.0, 0.01],
@@ -193,7 +131,7 @@ MIXED_TWO = {name: values[:2] for name, values in MIXED.items()}
 @pytest.mark.parametrize("C", [2, 3])
 @pytest.mark.parametrize("settings", [SAME, {**SAME, "T": MIXED["T"]}, MIXED])
 def test_a_batch_equals_its_problems_one_by_one(form, C, settings, monkeypatch):
-    monkeypatch.setattr(run_module, "choose_metagradient", lambda *sizes: form)
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
     H, y, W, b, X_val, y_val = random_problem(C, B=3)
     mined = torch.rand(3, 60, generator=torch.Generator().manual_seed(1)) < 0.6
     common = {"KH": 3, "clip_norm": 10.0, "epochs": 5, "score": never}
@@ -284,20 +222,11 @@ class GraphSafe(TorchDispatchMode):
         return out
 
 
-def run_of(form, problem, monkeypatch):
-    """Return a run in the span, or a published one whose meta-gradient has a form."""
-    if form is SpanRun:
-        return SpanRun(problem, **MIXED_TWO, KH=2, clip_norm=None)
-    monkeypatch.setattr(run_module, "choose_metagradient", lambda *sizes: form)
-    return PublishedRun(problem, **MIXED_TWO, KH=2, clip_norm=10.0)
-
-
 @pytest.mark.parametrize("C", [2, 3])
-@pytest.mark.parametrize("form", [*FORMS, SpanRun])
+@pytest.mark.parametrize("form", FORMS)
 def test_an_epoch_can_be_captured_as_a_graph(C, form, monkeypatch):
-    problem = as_problem(*random_problem(C, B=2))
-    run = run_of(form, problem, monkeypatch)
-    problem.rows.products(run.hard, None)  # those of all rows are found in the first epoch
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    run = Run(as_problem(*random_problem(C, B=2)), **MIXED_TWO, KH=2, clip_norm=10.0)
     names = ("W", "H", "logits", "inner_loss", "outer_loss", "hard")
     places = [getattr(run, name).data_ptr() for name in names]
     before = run.W.clone()
@@ -316,18 +245,18 @@ def on_a_fake_gpu(things):
 
 
 @pytest.mark.parametrize("C", [2, 3])
-@pytest.mark.parametrize("form", [*FORMS, SpanRun])
+@pytest.mark.parametrize("form", FORMS)
 def test_an_epoch_on_a_gpu_reads_nothing_back(form, C, monkeypatch):
     problem = as_problem(*random_problem(C, B=2, dtype=torch.float32))
     mine = HardSetMiner(problem.y_val, problem.mined, Khard=MIXED_TWO["Khard"], n_classes=C)
-    for module in (metagradient_module, span_module):
-        monkeypatch.setattr(module, "choose_recursion", Recursion)
+    monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
+    monkeypatch.setattr(metagradient_module, "choose_recursion", Recursion)
     # Before the first epoch classes are counted once, and rows that may be mined.
     monkeypatch.setattr(link_module, "one_hot", partial(one_hot, num_classes=C))
     with FakeTensorMode(), torch.inference_mode():
         problem, mine = on_a_fake_gpu((problem, mine))
-        monkeypatch.setattr(run_module, "HardSetMiner", lambda *args, **kwargs: mine)
-        run = run_of(form, problem, monkeypatch)
+        monkeypatch.setattr(solve_module, "HardSetMiner", lambda *args, **kwargs: mine)
+        run = Run(problem, **MIXED_TWO, KH=2, clip_norm=10.0)
         assert run.can_be_captured
         with GraphSafe(run.W.device):
             run.advance()
@@ -426,7 +355,6 @@ def test_streamed_rows_are_those_in_memory(monkeypatch):
     streamed.take(index, out=second)
     assert torch.equal(first, second)
     assert torch.equal(first, resident.X[index])
-    torch.testing.assert_close(streamed.products(index, second), resident.products(index, first))
 
 
 @pytest.mark.parametrize("mode", ["r", "c"])

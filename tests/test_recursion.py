@@ -102,7 +102,7 @@ def fit(arrays, steps, epochs, device="cpu"):
     W = augment(W, b)
     head = W[:, 1:] - W[:, :1] if W.shape[1] == 2 else W
     mined = torch.ones(len(H), len(y_val), dtype=torch.bool, device=device)
-    problem = Problem(augment(H), y, head, ResidentRows(augment(X_val)), y_val, mined, 6)
+    problem = Problem(augment(H), y, head, ResidentRows(augment(X_val)), y_val, mined)
     rates = {name: [rate] * len(H) for name, rate in RATES.items()}
     return solve(
         problem, T=steps, KH=2, Khard=[4] * len(H), **rates, clip_norm=10.0, epochs=epochs,

@@ -39,14 +39,10 @@ def outer_loss(W, Q, Yq, weight, *, link) -> tuple[Tensor, Tensor]:
     loss : tensor of shape (B,)
     gradient : tensor of shape (B, R, D)
     """
-    loss, error = weighted_errors(head_logits(W, Q), Yq, weight, link)
-    return loss, error.mT @ Q
-
-
-def weighted_errors(Z, Yq, weight, link) -> tuple[Tensor, Tensor]:
-    """Return L_out of each problem and its gradient in the logits Z of the hard rows, (B, m, R)."""
+    Z = head_logits(W, Q)  # (B, m, R)
     loss = (weight[..., 0] * link.losses(Z, Yq)).sum(-1)  # (B,)
-    return loss, weight * (link.probability(Z) - Yq)
+    error = weight * (link.probability(Z) - Yq)  # (B, m, R)
+    return loss, error.mT @ Q
 
 
 class _Metagradient:
@@ -112,9 +108,11 @@ class GramMetagradient(_Metagradient):
         V = head_logits(G, H).mul_(minus_a)  # (B, n, R): what one unit of A does to the loss
         S = self.steps.adjoints(K, V)  # (T + 1, B, n, R)
 
+        # M = sum_t S_{t+1} R_t^T, one product with the steps laid side by side.
+        M = _side_by_side(S[1:]) @ _side_by_side(R).mT  # (B, n, n)
         self.W.copy_(W)
         self.G.copy_(G)
-        left = torch.cat([*sides(S, R, minus_a), A], dim=-1)  # (B, n, n + 2 R)
+        left = torch.cat([(M + M.mT).mul_(minus_a), S[0], A], dim=-1)  # (B, n, n + 2 R)
         return loss, self.finished(left, self.rows)
 
 
@@ -152,19 +150,16 @@ class PrimalMetagradient(_Metagradient):
         return loss, self.finished(left.flatten(2), right.flatten(1, 3))
 
 
+def multiplications(n: int, R: int, D: int, T: int) -> tuple[int, int]:
+    """Return those of an edit, but for the hard rows, through the Gram matrix and the heads."""
+    return n * n * (2 * D + 3 * T * R), 6 * T * n * R * D
+
+
 def choose_metagradient(n: int, R: int, D: int, T: int):
     """Return the form that takes less time at these sizes."""
-    gram = n * n * (4 * D + 6 * T * R)  # multiplications
-    primal = 12 * T * n * R * D
+    gram, primal = multiplications(n, R, D, T)
     # Thin products are bound by memory: measured, a tenth of the speed of square ones for R = 1.
     return GramMetagradient if gram <= primal * (1 + 8 / R) else PrimalMetagradient
-
-
-def sides(S: Tensor, R: Tensor, minus_a: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the gradient takes of the support, (B, n, n), and of the head, (B, n, R)."""
-    # M = sum_t S_{t+1} R_t^T, one product with the steps laid side by side.
-    M = _side_by_side(S[1:]) @ _side_by_side(R).mT  # (B, n, n)
-    return (M + M.mT).mul_(minus_a), S[0]
 
 
 def _side_by_side(steps: Tensor) -> Tensor:

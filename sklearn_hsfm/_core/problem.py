@@ -8,7 +8,7 @@ from torch import Tensor
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment
 
 # Bytes that a batch may take. On a CPU larger ones leave its cache and are slower (measured).
-_CPU_BYTES, _GPU_BYTES, _STREAMED_BYTES = 2**26, 2**32, 2**29
+_CPU_BYTES, _GPU_BYTES, _STREAMED_BYTES = 2**25, 2**32, 2**29
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Problem:
     rows: ResidentRows | StreamedRows  # N validation rows
     y_val: Tensor  # (N,)
     mined: Tensor  # (B, N) bool, the rows that a problem may mine
-    d: int  # features: columns that are neither padding nor the constant
 
     @property
     def n_classes(self) -> int:
@@ -44,7 +43,6 @@ class Problem:
             rows=rows,
             y_val=torch.tensor(y_val, device=device),
             mined=torch.tensor(mined, device=device),
-            d=support.shape[-1],
         )
 
 

@@ -9,7 +9,6 @@ from torch import Tensor
 # Bytes of rows that are copied to the device; more of them stay where they are.
 _RESIDENT_BYTES = 2**29
 _CHUNK_BYTES = 2**26
-_GRAM_ROWS = 2**12  # of which all inner products are kept: 64 MiB
 
 
 def augment(X: Tensor, last: Tensor | float = 1.0) -> Tensor:
@@ -32,20 +31,11 @@ def head_logits(W: Tensor, X: Tensor) -> Tensor:
     return (W @ X.mT).mT.contiguous()
 
 
-def inner_products(X: Tensor) -> Tensor:
-    """Return the inner products of rows (..., m, D) without their last column, (..., m, m)."""
-    return X[..., :-1] @ X[..., :-1].mT
-
-
 class ResidentRows:
     """Rows (N, D), each ending in 1, on the device."""
 
     def __init__(self, X: Tensor):
-        self.X, self.gram = X, None
-
-    def __getstate__(self):
-        """Return the state; inner products are found again."""
-        return {**self.__dict__, "gram": None}
+        self.X = X
 
     def logits(self, W: Tensor, *, out: Tensor):
         """Write the logits of all rows, (B, N, R), under heads (B, R, D)."""
@@ -54,14 +44,6 @@ class ResidentRows:
     def take(self, index: Tensor, *, out: Tensor):
         """Write the rows of an index (B, m), as (B, m, D)."""
         torch.index_select(self.X, 0, index.flatten(), out=out.flatten(0, 1))
-
-    def products(self, index: Tensor, rows: Tensor) -> Tensor:
-        """Return inner products, but for the constant, of the rows (B, m, D) of an index."""
-        if len(self.X) > _GRAM_ROWS:
-            return inner_products(rows)
-        if self.gram is None:
-            self.gram = inner_products(self.X)
-        return self.gram[index[:, :, None], index[:, None, :]]
 
 
 class StreamedRows:
@@ -108,10 +90,6 @@ class StreamedRows:
         rows, place = index.unique(return_inverse=True)
         X = standardized(self.X[rows.cpu().numpy()], self.scaler)
         out.copy_(augment(torch.tensor(X, **self.options))[place])
-
-    def products(self, index: Tensor, rows: Tensor) -> Tensor:
-        """Return inner products, but for the constant, of the rows (B, m, D) of an index."""
-        return inner_products(rows)
 
     def _for_raw_rows(self, W):
         """Return the heads that do on rows as they are read what ``W`` does on standard ones.

@@ -10,10 +10,37 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_hsfm._core.hard_set import HardSetMiner
+from sklearn_hsfm._core.link import link_of
+from sklearn_hsfm._core.metagradient import choose_metagradient
 from sklearn_hsfm._core.problem import Problem
-from sklearn_hsfm._core.run import Epoch, PublishedRun, Run
+from sklearn_hsfm._core.rows import ResidentRows, head_logits
 
+_MINED_AT_ONCE = 2**23  # logits
+
+# The published procedure leaves Adam as torch ships it.
+ADAM = {
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "amsgrad": False,
+    "maximize": False,
+}
 _CAPTURE = Lock()
+
+
+class Epoch(NamedTuple):
+    """Where B problems stand after an epoch; the tensors are overwritten by the next one."""
+
+    number: int  # 0: before the first
+    W: Tensor  # (B, R, D)
+    H: Tensor  # (B, n, D)
+    logits: Tensor  # (B, N, R) of the validation rows
+    finite: Tensor  # (B,) bool: False once the logits of a problem overflow
+    inner_loss: Tensor  # (B,) after the head's steps
+    outer_loss: Tensor  # (B,) at the last edit, before it acts; NaN before the first epoch
+    hard: Tensor  # (B, m) rows of X_val; zeros before the first epoch
 
 
 class Solution(NamedTuple):
@@ -29,15 +56,12 @@ class Solution(NamedTuple):
     hard: Tensor  # (n_epochs, B, m) rows of X_val
 
 
-def iterate(
-    problem: Problem, *, epochs: int, kind: type[Run] = PublishedRun, **settings
-) -> Iterator[Epoch]:
+def iterate(problem: Problem, *, epochs: int, **settings) -> Iterator[Epoch]:
     """Run Algorithm 1 on every problem; yield the start, then every epoch.
 
-    ``settings`` are those of `Run`, ``kind`` says which. The run ends early when no problem is
-    finite any more.
+    ``settings`` are those of `Run`. The run ends early when no problem is finite any more.
     """
-    run = kind(problem, **settings)
+    run = Run(problem, **settings)
     yield run.state(0)
     advance = run.advance
     for number in range(1, epochs + 1):
@@ -49,6 +73,87 @@ def iterate(
         if not state.finite.any():
             return
         yield state
+
+
+class Run:
+    """The state of B problems, in tensors that stay where they are, and an epoch over it.
+
+    Parameters
+    ----------
+    problem : Problem
+    T, Khard, inner_lr, outer_lr : sequences of length B
+        One value a problem; steps and rows are padded to the largest T and Khard.
+    KH : int
+    clip_norm : float or None
+    """
+
+    def __init__(self, problem, *, T, KH, Khard, inner_lr, outer_lr, clip_norm):
+        self.T, self.KH, self.clip_norm = T, KH, clip_norm
+        self.rows, self.link = problem.rows, link_of(problem.n_classes)
+        self.W = W = problem.W.clone()
+        B, n, D = problem.H.shape
+        targets = (self.link.targets(y).to(W.dtype) for y in (problem.y, problem.y_val))
+        self.Y, self.Y_val = targets  # (n, R) and (N, R)
+        self.mine = HardSetMiner(
+            problem.y_val, problem.mined, Khard=Khard, n_classes=problem.n_classes
+        )
+        live = None
+        if min(T) < max(T):
+            live = torch.arange(max(T), device=W.device)[:, None] < W.new_tensor(T)
+            live = live[..., None, None].to(W.dtype)  # (T, B, 1, 1)
+        self.metagradient = choose_metagradient(n, W.shape[1], D, max(T))(
+            problem.H,
+            self.Y,
+            alpha=W.new_tensor(inner_lr).reshape(B, 1, 1),
+            T=max(T),
+            link=self.link,
+            live=live,
+        )
+        self.H = self.metagradient.H
+        self.edit = _Adam(self.H, outer_lr)
+        self.fit = _Adam(W, [self.link.speed * rate for rate in inner_lr])
+        self.logits = W.new_empty(B, len(self.Y_val), W.shape[1])  # (B, N, R)
+        self.rows.logits(W, out=self.logits)
+        self.inner_loss = self._inner_loss()
+        self.outer_loss = torch.full_like(self.inner_loss, torch.nan)
+        self.weight = self.mine.weight.to(W.dtype)[..., None]  # (B, m, 1)
+        self.hard = problem.y_val.new_zeros(self.weight.shape[:2])
+        self.Q = W.new_empty(*self.hard.shape, D)
+        # Losses and their order take memory: with many rows few problems mine at once.
+        at_once = max(1, _MINED_AT_ONCE // self.logits[0].numel())
+        self.lots = [slice(b, b + at_once) for b in range(0, B, at_once)]
+
+    def advance(self):
+        """Run an epoch: mine, edit the support KH times, move the head T steps."""
+        for lot in self.lots:
+            losses = self.link.losses(self.logits[lot], self.Y_val)
+            self.hard[lot] = self.mine(losses, lot)
+        self.rows.take(self.hard, out=self.Q)
+        Q, Yq = self.Q, self.Y_val[self.hard]  # (B, m, D), (B, m, R)
+        for _ in range(self.KH):
+            loss, gradient = self.metagradient(self.W, Q, Yq, self.weight)
+            self.edit(_clip(gradient, self.clip_norm))
+        for t in range(max(self.T)):
+            error = self.link.probability(head_logits(self.W, self.H)) - self.Y  # (B, n, R)
+            self.fit(error.div_(len(self.Y)).mT @ self.H, [t < last for last in self.T])
+        self.outer_loss.copy_(loss)
+        self.inner_loss.copy_(self._inner_loss())
+        self.rows.logits(self.W, out=self.logits)
+
+    @property
+    def can_be_captured(self) -> bool:
+        """Whether an epoch is work for a GPU alone."""
+        return self.W.is_cuda and isinstance(self.rows, ResidentRows)
+
+    def state(self, number: int) -> Epoch:
+        """Return where the problems stand."""
+        finite = self.logits.isfinite().all(-1).all(-1)
+        return Epoch(
+            number, self.W, self.H, self.logits, finite, self.inner_loss, self.outer_loss, self.hard
+        )
+
+    def _inner_loss(self):
+        return self.link.losses(head_logits(self.W, self.H), self.Y).mean(-1)  # (B,)
 
 
 def captured(advance: Callable[[], None], device: torch.device) -> Callable[[], None]:
@@ -137,3 +242,39 @@ def flush_denormals():
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+class _Adam:
+    """Torch's fused Adam on ``parameter``, (B, ...), in place, with a rate for each problem.
+
+    It is the kernel without the optimizer object, whose bookkeeping costs more than the
+    arithmetic of one step.
+    """
+
+    def __init__(self, parameter: Tensor, rates: Sequence[float]):
+        moments = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        self.state = [tensor.unbind(0) for tensor in (parameter, *moments)]
+        self.steps = [torch.zeros((), device=parameter.device) for _ in rates]
+        self.lots = [(r, [i for i, of in enumerate(rates) if of == r]) for r in sorted(set(rates))]
+
+    def __call__(self, gradient: Tensor, active: Sequence[bool] | None = None):
+        """Take a step, or let the ``active`` problems take one."""
+        gradients = gradient.unbind(0)
+        parameter, *moments = self.state
+        for rate, members in self.lots:
+            if active is not None:
+                members = [i for i in members if active[i]]
+            if members:
+                tensors = parameter, gradients, *moments
+                lot = ([tensor[i] for i in members] for tensor in tensors)
+                steps = [self.steps[i] for i in members]
+                torch._foreach_add_(steps, 1)
+                torch._fused_adam_(*lot, [], steps, lr=rate, **ADAM)
+
+
+def _clip(gradient: Tensor, norm: float | None) -> Tensor:
+    """Scale each problem's gradient down to Frobenius ``norm``, as ``clip_grad_norm_``."""
+    if norm is None:
+        return gradient
+    length = torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)
+    return gradient.mul_((norm / (length + 1e-6)).clamp_(max=1))
