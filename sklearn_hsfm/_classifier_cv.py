@@ -23,6 +23,7 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
+from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._race import EVERY, Race
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
 
@@ -176,7 +177,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
-        "progress": [StrOptions({"auto"}), "boolean"],
+        "progress": PROGRESS,
     }
 
     def __init__(
@@ -342,15 +343,16 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         The array is of shape (settings, R, n_features + 1), intercepts last; two classes have
         R = 1 row.
         """
-        Z, heads = None, {}
-        for C in {s["C"] for s in settings}:
-            if C is None:
-                head = initial_head(self.init_head, X, y, self.classes_, scaler)
-            else:
-                Z = scaler.transform(X) if Z is None else Z
-                erm = LogisticRegression(C=C, max_iter=1000)
-                head = initial_head(erm, Z, y, self.classes_, None)
-            heads[C] = np.column_stack(one_row_for_two_classes(*head))
+        strengths, heads = {s["C"] for s in settings}, {}
+        if None in strengths:
+            head = initial_head(self.init_head, X, y, self.classes_, scaler)
+            heads[None] = np.column_stack(one_row_for_two_classes(*head))
+        if strengths := sorted(strengths - {None}):
+            # A path from strong to weak penalties, each from where the one before ended.
+            erm, Z = LogisticRegression(max_iter=1000, warm_start=True), scaler.transform(X)
+            for C in strengths:
+                erm.set_params(C=C).fit(Z, y)
+                heads[C] = np.column_stack([erm.coef_, erm.intercept_])
         return np.stack([heads[s["C"]] for s in settings])
 
     def _race(self, settings, starts, split, supports, held_out, scaler, judge, device):
@@ -389,7 +391,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             steps={"KH": self.KH, "clip_norm": None},  # a rate of Adam bounds the edits already
             judge=choose,
             n_jobs=self.n_jobs,
-            progress={"auto": None, True: False, False: True}[self.progress],
+            progress=self.progress,
         )
 
     def _average(self, final, moved, split, scaler):

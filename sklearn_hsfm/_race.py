@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.parallel import delayed
-from tqdm.auto import tqdm
 
 from sklearn_hsfm._candidates import Choice, normalized, out_of_fold
 from sklearn_hsfm._core.metagradient import multiplications
 from sklearn_hsfm._core.problem import Problem, batch_size
 from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._parallel import results
+from sklearn_hsfm._progress import bar
 
 EVERY = 2  # epochs between two candidates of a setting
 _LEGS = (0.25, 0.5, 1.0)  # parts of the epochs after which a setting may drop out
@@ -93,8 +93,8 @@ class Race:
     judge : callable
         Returns the `Choice` among `Candidates`.
     n_jobs : int or None
-    progress : bool or None
-        Whether to show a bar; None in terminals only.
+    progress : "auto" or bool
+        Whether to show a bar.
     """
 
     settings: Sequence[dict]
@@ -108,7 +108,7 @@ class Race:
     steps: dict
     judge: Callable[[Candidates], Choice]
     n_jobs: int | None
-    progress: bool | None
+    progress: str | bool
 
     def run(self, epochs, n_first, may_drop):
         """Return how the heat ended, and the final; they are the same where one was enough.
@@ -119,14 +119,14 @@ class Race:
         first, others = np.split(np.arange(len(self.held_out)), [n_first])
         epochs -= epochs % EVERY
         work = self._multiplications() * epochs
-        with tqdm(unit=" epochs", desc="HSFMClassifierCV", disable=self.progress) as bar:
+        with bar(self.progress, unit=" epochs", desc="HSFMClassifierCV") as shown:
             if not may_drop or work * len(self.settings) * len(self.held_out) <= _MUCH_WORK:
-                every = self._heat(np.arange(len(self.held_out)), [epochs], bar)
+                every = self._heat(np.arange(len(self.held_out)), [epochs], shown)
                 return every, every
-            heat = self._heat(first, legs(epochs), bar)
+            heat = self._heat(first, legs(epochs), shown)
             if not heat.edits_lead() or work * len(heat.near()) * len(others) > _MUCH_WORK:
                 return heat, heat
-            return heat, self._final(heat, first, others, bar)
+            return heat, self._final(heat, first, others, shown)
 
     def _multiplications(self):
         """Return about how many an epoch of one problem takes."""
@@ -136,33 +136,33 @@ class Race:
         T = max(s["T"] for s in self.settings)
         return self.steps["KH"] * (min(multiplications(n, R, d, T)) + 2 * m * R * d)
 
-    def _heat(self, splits, ends, bar):
+    def _heat(self, splits, ends, shown):
         """Return the standing after the last leg; settings that fall behind run no further."""
         racing = np.arange(len(self.settings))
         heads, supports = self._at_start(racing, splits)
         candidates = self._entered(racing, [0], heads[:, None], splits)
-        more_work(bar, len(racing) * len(splits) * ends[-1])
+        more_work(shown, len(racing) * len(splits) * ends[-1])
         done = 0
         for end in ends:
-            run, supports = self._leg(racing, splits, heads, supports, end - done, bar)
+            run, supports = self._leg(racing, splits, heads, supports, end - done, shown)
             epochs = range(done + EVERY, end + 1, EVERY)
             candidates = candidates.joined(self._entered(racing, epochs, run, splits))
             standing = Standing(candidates, self.judge(candidates))
             stay = np.isin(racing, standing.near(after=done)) & standing.edits_lead()
-            more_work(bar, -(~stay).sum() * len(splits) * (ends[-1] - end))
+            more_work(shown, -(~stay).sum() * len(splits) * (ends[-1] - end))
             racing, heads, supports, done = racing[stay], run[stay, -1], supports[stay], end
             if len(racing) == 0:
                 break
         return standing
 
-    def _final(self, heat, first, others, bar):
+    def _final(self, heat, first, others, shown):
         """Return the standing of the settings that are near the best, on all splits."""
         racing, known = heat.near(), heat.candidates
         last = known.epoch[np.isin(known.setting, racing)].max()
         known = known.take(np.isin(known.setting, racing) & (known.epoch <= last))
         start, supports = self._at_start(racing, others)
-        more_work(bar, len(racing) * len(others) * last)
-        run, _ = self._leg(racing, others, start, supports, last, bar)
+        more_work(shown, len(racing) * len(others) * last)
+        run, _ = self._leg(racing, others, start, supports, last, shown)
         added = self._entered(racing, [0], start[:, None], others)
         added = added.joined(self._entered(racing, range(EVERY, last + 1, EVERY), run, others))
         # A setting that dropped out early has no head at the later epochs.
@@ -180,7 +180,7 @@ class Race:
         heads = np.repeat(self.starts[racing][:, None], len(splits), axis=1)
         return heads, np.repeat(self.supports[None, splits], len(racing), axis=0)
 
-    def _leg(self, racing, splits, heads, supports, epochs, bar):
+    def _leg(self, racing, splits, heads, supports, epochs, shown):
         """Run some epochs, with Adam anew.
 
         Returns the heads at every second of them, (n_racing, n_epochs / 2, n_splits, R, d + 1), and
@@ -200,7 +200,7 @@ class Race:
         for of_batch in results(tasks, self.n_jobs):
             run.extend(of_batch[0])
             ends.extend(of_batch[1])
-            bar.update(len(of_batch[0]) * epochs)
+            shown.update(len(of_batch[0]) * epochs)
         run, ends = (np.reshape(a, (*shape, *a[0].shape)) for a in (run, ends))
         return run.swapaxes(1, 2), ends
 
@@ -228,10 +228,10 @@ def legs(epochs):
     return sorted({EVERY * max(1, round(part * epochs / EVERY)) for part in _LEGS})
 
 
-def more_work(bar, epochs):
+def more_work(shown, epochs):
     """Add to what a bar counts to."""
-    bar.total = (bar.total or 0) + int(epochs)
-    bar.refresh()
+    shown.total = (shown.total or 0) + int(epochs)
+    shown.refresh()
 
 
 def _every_head(settings, supports, heads, mined, shared, steps):

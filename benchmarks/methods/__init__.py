@@ -60,7 +60,7 @@ def settings_of(estimator):
     return json.loads(json.dumps(kept, default=repr))
 
 
-_SET_BY_RUNS = ("random_state", "init_head", "device", "n_jobs", "verbose")
+_SET_BY_RUNS = ("random_state", "init_head", "device", "n_jobs", "verbose", "progress")
 
 
 def fitted(method, column, data, seed, device):

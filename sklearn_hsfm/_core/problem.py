@@ -8,7 +8,7 @@ from torch import Tensor
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment
 
 # Bytes that a batch may take. On a CPU larger ones leave its cache and are slower (measured).
-_CPU_BYTES, _GPU_BYTES, _STREAMED_BYTES = 2**25, 2**32, 2**29
+_CPU_BYTES, _GPU_BYTES, _STREAMED_BYTES = 2**26, 2**32, 2**29
 
 
 @dataclass(frozen=True)

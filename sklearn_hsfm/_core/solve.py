@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import groupby
 from threading import Lock
 from typing import NamedTuple
 
@@ -110,8 +111,8 @@ class Run:
             live=live,
         )
         self.H = self.metagradient.H
-        self.edit = _Adam(self.H, outer_lr)
-        self.fit = _Adam(W, [self.link.speed * rate for rate in inner_lr])
+        self.edit = _Adam(self.H, outer_lr, [1] * B)
+        self.fit = _Adam(W, [self.link.speed * rate for rate in inner_lr], T)
         self.logits = W.new_empty(B, len(self.Y_val), W.shape[1])  # (B, N, R)
         self.rows.logits(W, out=self.logits)
         self.inner_loss = self._inner_loss()
@@ -135,7 +136,7 @@ class Run:
             self.edit(_clip(gradient, self.clip_norm))
         for t in range(max(self.T)):
             error = self.link.probability(head_logits(self.W, self.H)) - self.Y  # (B, n, R)
-            self.fit(error.div_(len(self.Y)).mT @ self.H, [t < last for last in self.T])
+            self.fit(error.div_(len(self.Y)).mT @ self.H, t)
         self.outer_loss.copy_(loss)
         self.inner_loss.copy_(self._inner_loss())
         self.rows.logits(self.W, out=self.logits)
@@ -249,27 +250,35 @@ class _Adam:
 
     It is the kernel without the optimizer object, whose bookkeeping costs more than the
     arithmetic of one step.
+
+    Parameters
+    ----------
+    parameter : tensor of shape (B, ...)
+    rates : sequence of float
+    steps : sequence of int
+        How many of the steps of a round a problem takes.
     """
 
-    def __init__(self, parameter: Tensor, rates: Sequence[float]):
+    def __init__(self, parameter: Tensor, rates: Sequence[float], steps: Sequence[int]):
         moments = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        self.state = [tensor.unbind(0) for tensor in (parameter, *moments)]
-        self.steps = [torch.zeros((), device=parameter.device) for _ in rates]
-        self.lots = [(r, [i for i, of in enumerate(rates) if of == r]) for r in sorted(set(rates))]
+        # The kernel wants tensors without gaps: all problems of a lot in one, or each by itself.
+        whole = parameter.is_contiguous()
+        lots = groupby(range(len(rates)), key=lambda b: (rates[b], steps[b]))
+        self.lots = []
+        for (rate, of_lot), members in lots:
+            members = list(members)
+            parts = [slice(members[0], members[-1] + 1)] if whole else members
+            tensors = [[tensor[part] for part in parts] for tensor in (parameter, *moments)]
+            done = torch.zeros((), device=parameter.device)
+            self.lots.append((rate, of_lot, parts, tensors, done))
 
-    def __call__(self, gradient: Tensor, active: Sequence[bool] | None = None):
-        """Take a step, or let the ``active`` problems take one."""
-        gradients = gradient.unbind(0)
-        parameter, *moments = self.state
-        for rate, members in self.lots:
-            if active is not None:
-                members = [i for i in members if active[i]]
-            if members:
-                tensors = parameter, gradients, *moments
-                lot = ([tensor[i] for i in members] for tensor in tensors)
-                steps = [self.steps[i] for i in members]
-                torch._foreach_add_(steps, 1)
-                torch._fused_adam_(*lot, [], steps, lr=rate, **ADAM)
+    def __call__(self, gradient: Tensor, step: int = 0):
+        """Take a step, or let those problems take one that take more than ``step`` in a round."""
+        for rate, of_lot, parts, (parameter, *moments), done in self.lots:
+            if step < of_lot:
+                gradients = [gradient[part] for part in parts]
+                steps = [done.add_(1)] * len(parts)
+                torch._fused_adam_(parameter, gradients, *moments, [], steps, lr=rate, **ADAM)
 
 
 def _clip(gradient: Tensor, norm: float | None) -> Tensor:

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import torch
-from tqdm.auto import tqdm
+
+from sklearn_hsfm._progress import bar
 
 _AHEAD = 3  # batches that are decoded while one is in the network
 
@@ -23,10 +24,9 @@ def run_batches(run, images, rows, preprocess, batch_size, n_jobs=None, progress
     """
     load = _Loader(images, preprocess)
     batches = (list(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))
-    disable = {"auto": None, True: False, False: True}[progress]
     with (
         decoders(n_jobs) as pool,
-        tqdm(total=len(rows), unit="image", disable=disable) as shown,
+        bar(progress, total=len(rows), unit="image") as shown,
     ):
         waiting = [(b, [pool.submit(load, row) for row in b]) for b in islice(batches, _AHEAD)]
         try:

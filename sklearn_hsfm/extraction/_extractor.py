@@ -17,6 +17,7 @@ from torch import nn
 
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm.extraction._backbones import load_backbone
 from sklearn_hsfm.extraction._batches import decoders, run_batches
 from sklearn_hsfm.extraction._cache import FeatureCache
@@ -121,7 +122,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "n_jobs": [None, Interval(Integral, 1, None, closed="left")],
         "cache_dir": [None, str, os.PathLike],
         "cache_size": [None, Interval(Integral, 0, None, closed="left")],
-        "progress": [StrOptions({"auto"}), "boolean"],
+        "progress": PROGRESS,
         "on_error": "no_validation",
     }
 

@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.heads._base import (
     FRACTION,
@@ -57,6 +58,8 @@ class AFRClassifier(LastLayerClassifier):
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws the rows to reweight.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -118,6 +121,7 @@ class AFRClassifier(LastLayerClassifier):
         "selection": [StrOptions({"auto", "weighted_accuracy", *rules.RULES}), callable],
         "validation_fraction": FRACTION,
         "random_state": ["random_state"],
+        "progress": PROGRESS,
     }
 
     def __init__(
@@ -135,6 +139,7 @@ class AFRClassifier(LastLayerClassifier):
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.gamma = gamma
         self.reg = reg
@@ -148,6 +153,7 @@ class AFRClassifier(LastLayerClassifier):
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _prepare(self, rows, rng):
         """Return the ERM head, the rows to reweight, and what ERM gives to their class."""

@@ -19,6 +19,7 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
+from sklearn_hsfm._progress import bar
 from sklearn_hsfm._validation_set import check_training_rows, split_validation
 from sklearn_hsfm.metrics._groups import group_membership
 
@@ -136,6 +137,9 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         names, rules_of = zip(*(self._rule(rows, setting) for setting in settings), strict=True)
         best = [(-np.inf, 0, None)] * len(settings)  # score, epoch, head
         stacks = self._stacks(rows, shared, settings, seed)
+        # Heads that are quick have no parameter for it.
+        progress = getattr(self, "progress", False)
+        stacks = bar(progress, stacks, unit=" epochs", desc=type(self).__name__)
         for epoch, (coef, intercept) in enumerate(stacks, start=1):
             logits = rows.X_val @ coef.reshape(-1, coef.shape[2]).T + intercept.ravel()
             for i, part in enumerate(np.split(logits, len(settings), axis=1)):

@@ -9,6 +9,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
 
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import (
     CHOOSING,
@@ -56,6 +57,8 @@ class CLPClassifier(LastLayerClassifier):
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws batches, metadata, and where the network starts.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -112,6 +115,7 @@ class CLPClassifier(LastLayerClassifier):
         "l2": [NOT_NEGATIVE, tuple, list],
         "perturbation_lr": [POSITIVE],
         "epochs": COUNT,
+        "progress": PROGRESS,
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         **CHOOSING,
     }
@@ -129,6 +133,7 @@ class CLPClassifier(LastLayerClassifier):
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.meta_balance = meta_balance
         self.meta_rows = meta_rows
@@ -140,6 +145,7 @@ class CLPClassifier(LastLayerClassifier):
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _prepare(self, rows, rng):
         """Return rows and metadata with a column of ones, and the shifts of every setting."""

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax
 
+from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, NOT_NEGATIVE, POSITIVE
 
 # Constraints of the methods that are stochastic descent.
@@ -11,6 +12,7 @@ DESCENT: dict = {
     "lr": [POSITIVE, tuple, list],
     "epochs": COUNT,
     "batch_size": COUNT,
+    "progress": PROGRESS,
     **CHOOSING,
 }
 

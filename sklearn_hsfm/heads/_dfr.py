@@ -13,6 +13,7 @@ from sklearn.utils.fixes import parse_version
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import one_row_per_class
+from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import FRACTION, LastLayerClassifier, balanced_rows
 from sklearn_hsfm.metrics import worst_group_accuracy_score
@@ -43,6 +44,8 @@ class DFRClassifier(LastLayerClassifier):
         Part of ``X`` that is held out, with its groups, when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws the halves and the subsets.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -105,6 +108,7 @@ class DFRClassifier(LastLayerClassifier):
         "tune_fraction": FRACTION,
         "validation_fraction": FRACTION,
         "random_state": ["random_state"],
+        "progress": PROGRESS,
     }
 
     def __init__(
@@ -117,6 +121,7 @@ class DFRClassifier(LastLayerClassifier):
         tune_fraction=0.5,
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.variant = variant
         self.balance = balance
@@ -125,6 +130,7 @@ class DFRClassifier(LastLayerClassifier):
         self.tune_fraction = tune_fraction
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _fit_head(self, rows, rng):
         val = rows.X_val, rows.y_val, self._cells(rows.y_val, rows.groups_val, "validation")
@@ -139,8 +145,13 @@ class DFRClassifier(LastLayerClassifier):
         else:
             source = rows.X, rows.y, self._cells(rows.y, rows.groups, "training")
             subset, judges, max_iter = source, val, 20  # as in the published code
-        self.C_ = self._tune(subset, judges, max_iter, rng)
-        heads = [self._refit(source, self.C_, 100, rng) for _ in range(self.n_retrains)]
+        n_fits = len(self.Cs) + self.n_retrains
+        with bar(self.progress, total=n_fits, unit=" fits", desc="DFRClassifier") as shown:
+            self.C_ = self._tune(subset, judges, max_iter, rng, shown)
+            heads = []
+            for _ in range(self.n_retrains):
+                heads.append(self._refit(source, self.C_, 100, rng))
+                shown.update()
         return tuple(np.mean(part, axis=0) for part in zip(*heads, strict=True))
 
     def _cells(self, y, groups, which):
@@ -161,7 +172,7 @@ class DFRClassifier(LastLayerClassifier):
             return y
         return strata(y, groups)
 
-    def _tune(self, subset, judges, max_iter, rng):
+    def _tune(self, subset, judges, max_iter, rng, shown):
         """Return the strength that does best on the worst cell of the rows that judge."""
         rows = balanced_rows(subset[2], rng)
         X, y = (a[rows] for a in subset[:2])
@@ -173,6 +184,7 @@ class DFRClassifier(LastLayerClassifier):
             coef, intercept = sparse_logistic(X, y, len(self.classes_), C, max_iter, rng)
             pred = (X_judge @ coef.T + intercept).argmax(axis=1)
             self.scores_[C] = worst_group_accuracy_score(y_judge, pred, cells_judge)
+            shown.update()
         return max(self.scores_, key=self.scores_.get)
 
     def _refit(self, source, C, max_iter, rng):

@@ -48,6 +48,8 @@ class GroupDROClassifier(LastLayerClassifier):
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws batches.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -118,6 +120,7 @@ class GroupDROClassifier(LastLayerClassifier):
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.eta = eta
         self.size_adjustment = size_adjustment
@@ -129,6 +132,7 @@ class GroupDROClassifier(LastLayerClassifier):
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _prepare(self, rows, rng):
         """Return the group of each row."""
@@ -194,6 +198,8 @@ class CVaRDROClassifier(LastLayerClassifier):
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws batches.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -257,6 +263,7 @@ class CVaRDROClassifier(LastLayerClassifier):
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.alpha = alpha
         self.l2 = l2
@@ -266,6 +273,7 @@ class CVaRDROClassifier(LastLayerClassifier):
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _stacks(self, rows, shared, settings, seed):
         n_classes = len(self.classes_)

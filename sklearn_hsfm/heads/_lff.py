@@ -37,6 +37,8 @@ class LfFClassifier(LastLayerClassifier):
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws batches and where the heads start.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -104,6 +106,7 @@ class LfFClassifier(LastLayerClassifier):
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.q = q
         self.smoothing = smoothing
@@ -114,6 +117,7 @@ class LfFClassifier(LastLayerClassifier):
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _stacks(self, rows, shared, settings, seed):
         rng, n_classes, n = np.random.RandomState(seed), len(self.classes_), len(settings)

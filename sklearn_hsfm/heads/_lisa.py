@@ -37,6 +37,8 @@ class LISAClassifier(LastLayerClassifier):
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
         Draws batches, partners and shares.
+    progress : "auto" or bool, default="auto"
+        Show a progress bar; "auto" in terminals only.
 
     Attributes
     ----------
@@ -105,6 +107,7 @@ class LISAClassifier(LastLayerClassifier):
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
+        progress="auto",
     ):
         self.alpha = alpha
         self.p_sel = p_sel
@@ -115,6 +118,7 @@ class LISAClassifier(LastLayerClassifier):
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.progress = progress
 
     def _prepare(self, rows, rng):
         attribute = rows.groups
