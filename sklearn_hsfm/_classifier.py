@@ -45,7 +45,7 @@ class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    support_per_class : int, default=64
+    support_per_class : int, default=32
         Support rows of each class, ``|S|`` per class in the paper, drawn from ``X``. A class
         with fewer rows gives each of them several times, as evenly as possible.
     T : int, default=15
@@ -202,7 +202,7 @@ or callable, default="auto"
     def __init__(
         self,
         *,
-        support_per_class=64,
+        support_per_class=32,
         T=15,
         KH=15,
         Khard=64,

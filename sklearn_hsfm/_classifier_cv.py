@@ -185,7 +185,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         param_grid="default",
         *,
         cv=2,
-        n_repeats=4,
+        n_repeats=3,
         scoring="auto",
         support_per_class="auto",
         T=5,
@@ -334,7 +334,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     def _draw_support(self, y, rng):
         per_class = self.support_per_class
         if per_class == "auto":
-            per_class = max(4, 32 // len(self.classes_))
+            per_class = max(2, 32 // len(self.classes_))
         return draw_support(y, len(self.classes_), per_class, rng)
 
     def _starts(self, settings, X, y, scaler):

@@ -24,7 +24,7 @@ from sklearn_hsfm._progress import bar
 
 EVERY = 2  # epochs between two candidates of a setting
 _LEGS = (0.25, 0.5, 1.0)  # parts of the epochs after which a setting may drop out
-_MUCH_WORK = 2**39  # multiplications: some ten seconds of one thread
+_MUCH_WORK = 2**37  # multiplications: some seconds of one thread
 _ROWS_AT_ONCE = 2**15  # validation rows that are standardised at a time
 
 
