@@ -267,8 +267,15 @@ def test_speed_runs(folder, capsys, monkeypatch):
     monkeypatch.setattr(speed, "SIZES", {"metashift": (150, 60, 2, 1), "cub": (60, 40, 5, 1)})
     monkeypatch.setattr(speed, "N_FEATURES", 20)
     monkeypatch.setattr(speed, "GROWTH", {"n": (16, 32), "rows": (40, 80)})
-    speed.main(["--parts", "fits", "growth", "--sets", "metashift", "cub", "--repeats", "1"])
+    monkeypatch.setattr(speed.estimator_growth, "GROWTH", {"d": (8, 16), "C": (3,)})
+    sizes = {"n_train": 120, "n_val": 90, "d": 8, "C": 2}
+    monkeypatch.setattr(speed.estimator_growth, "BASE", sizes)
+    parts = "fits", "estimators", "growth"
+    speed.main(["--parts", *parts, "--sets", "metashift", "cub", "--repeats", "1"])
     shown = capsys.readouterr().out
+    assert "| d | 120 | 90 | 16 | 2 |" in shown
+    assert "| C | 120 | 90 | 8 | 3 |" in shown
+    assert (folder / "results" / "speed_estimators.png").is_file()
     assert shown.count("| metashift | 1 | ") == 1
     results = json.loads((folder / "results" / "speed.json").read_text())
     assert [r["n"] for r in results["growth"] if r["varied"] == "n"] == [16, 32]
