@@ -114,3 +114,33 @@ def test_wrong_labels_place_no_threshold(monkeypatch):
     worst = worst_class()
     monkeypatch.setattr(candidates, "doubtful_labels", lambda *args: np.zeros(1000, dtype=bool))
     assert worst > worst_class() + 0.05
+
+
+def logits_of_three_classes(n, seed=0):
+    """Return labels, of which the last class has a twentieth, and logits that neglect it."""
+    rng = np.random.RandomState(seed)
+    y = rng.choice(3, size=n, p=[0.5, 0.45, 0.05])
+    return y, 2.0 * (y[:, None] == np.arange(3)) + rng.normal(size=(n, 3)) - [0.0, 0.0, 3.0]
+
+
+def test_intercepts_of_many_classes_are_placed_where_the_rows_suffice():
+    y, logits = logits_of_three_classes(2000)
+    cells = y[:, None] == np.arange(3)
+    for reduce in (np.min, np.mean):
+        offset = candidates.best_offset(logits, y, cells, reduce)
+        np.testing.assert_allclose(offset - offset.mean(), [1, 1, -2], atol=0.5)
+    y_new, fresh = logits_of_three_classes(5000, seed=1)
+    worst = [
+        min((z.argmax(1) == y_new)[y_new == c].mean() for c in range(3))
+        for z in (fresh, fresh - offset)
+    ]
+    assert worst[1] > worst[0] + 0.3
+    few = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[: candidates.MIN_CELL - 1]]
+    assert not candidates.best_offset(logits[few], y[few], cells[few], np.min).any()
+
+
+def test_intercepts_that_do_not_help_on_the_other_half_stay_as_they_are():
+    rng = np.random.RandomState(0)
+    y = np.arange(60) % 3
+    logits = 4.0 * (y[:, None] == np.arange(3)) + 0.1 * rng.normal(size=(60, 3))
+    assert not candidates.best_offset(logits, y, y[:, None] == np.arange(3), np.min).any()

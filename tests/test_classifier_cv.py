@@ -1,6 +1,12 @@
 """HSFMClassifierCV: honest folds, settings, averaging, inputs."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 import warnings
 
 import numpy as np
@@ -298,3 +304,42 @@ def test_rows_of_doubtful_labels_are_told_and_judge_nothing():
     assert wrong[clf.doubtful_].mean() > 3 * wrong.mean()
     assert not clf.slices_[clf.doubtful_].any()
     assert clf.slices_[~clf.doubtful_].any(axis=1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_an_interrupt_ends_at_once_and_leaves_no_process(n_jobs):
+    code = f"""
+        from sklearn_hsfm import HSFMClassifierCV
+        from sklearn_hsfm.datasets import make_spurious_features
+        data = make_spurious_features(n_train=400, n_val=300, random_state=0)
+        clf = HSFMClassifierCV(epochs=200_000, n_jobs={n_jobs}, progress=True)
+        clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as fitting:
+        shown = b""
+        while b"epochs" not in shown:  # the bar is there, so the fit has begun
+            shown += os.read(fitting.stderr.fileno(), 1024)
+        time.sleep(3 if n_jobs else 0)  # until workers are at work
+        fitting.send_signal(signal.SIGINT)
+        end = time.monotonic() + 30
+        while alive(fitting.pid) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not alive(fitting.pid)
+        assert b"KeyboardInterrupt" in fitting.stderr.read()
+
+
+def alive(session):
+    """Return the processes of a session that have not ended."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state, _, _, of = file.read().rpartition(")")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(of) == session and state != "Z":
+            found.append(int(pid))
+    return found

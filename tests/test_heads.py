@@ -507,3 +507,19 @@ def test_uses_are_said_in_words():
 def test_a_callable_rule_chooses(data):
     clf = heads.JTTClassifier(selection=selection.tail_loss, upweight=4.0, C=0.01)
     assert fit(clf, data).selection_ == "tail_loss"
+
+
+LONG = [clf for clf in QUICK if "progress" in clf.get_params()]
+
+
+def test_what_descends_or_retrains_has_a_bar():
+    names = {type(clf).__name__.removesuffix("Classifier") for clf in LONG}
+    assert names == {"AFR", "CLP", "CVaRDRO", "DFR", "GroupDRO", "LISA", "LfF"}
+
+
+@pytest.mark.parametrize("clf", LONG)
+def test_what_takes_long_shows_a_bar_if_asked(clf, data, capsys):
+    fit(clone(clf), data)
+    assert capsys.readouterr().err == ""
+    fit(clone(clf).set_params(progress=True), data)
+    assert f"{type(clf).__name__}: " in capsys.readouterr().err
