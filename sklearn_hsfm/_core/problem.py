@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sklearn_hsfm._core.rows import ResidentRows, StreamedRows, augment
 
-# Bytes that a batch may take. On a CPU larger ones leave its cache and are slower (measured).
+# Bytes that a batch may take. On a CPU nothing is gained beyond (measured).
 _CPU_BYTES, _GPU_BYTES, _STREAMED_BYTES = 2**26, 2**32, 2**29
 
 
