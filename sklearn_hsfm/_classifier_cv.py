@@ -133,9 +133,9 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     own rows do: what confident learning [2]_ asks of mean probabilities. Rules and scorers see
     all rows.
 
-    More than two classes get intercepts of least class-balanced log-loss [3]_ where every class has 10
-    validation rows or more, and where intercepts that are found on one half of these score better on
-    the other half; else those of the average.
+    More than two classes get intercepts of least class-balanced log-loss [3]_ where every class
+    has 10 validation rows or more, and where intercepts that are found on one half of these score
+    better on the other half; else those of the average.
 
     The time is that of a few hundred short fits. Where they would take more than some 10^11
     multiplications, as with fifty classes, the settings race: all run a quarter of the epochs on
