@@ -142,10 +142,12 @@ def _few_at_once(logits):
 def _choose_by_slices(logits, thresholds, reference, y, by_class, unedited):
     """Find slices from the average, and the average from slices, in turn.
 
-    Slices choose the heads; the classes, which have twice the rows, place the threshold.
+    Slices choose the heads; the classes, which have twice the rows, place the threshold. Beside an
+    unedited head ERM leans on nothing, so the first average is of edited heads.
     """
     n_classes, used = by_class.shape[1], by_class.any(axis=1)
-    choice = _within_errors(logits, thresholds, y, by_class, np.min)
+    edited = None if unedited.all() else ~unedited
+    choice = _within_errors(logits, thresholds, y, by_class, np.min, allowed=edited)
     for _ in range(N_ROUNDS):
         robust = logits[choice.chosen].mean(axis=0)
         slices = shortcut_slices(reference, robust, y, n_classes, used)
