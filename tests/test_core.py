@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from fake_gpu import fake_gpu_or_skip
 from oracle import autograd_hsfm
 from sklearn.preprocessing import StandardScaler
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
@@ -254,6 +255,7 @@ def test_an_epoch_on_a_gpu_reads_nothing_back(form, C, monkeypatch):
     # Before the first epoch classes are counted once, and rows that may be mined.
     monkeypatch.setattr(link_module, "one_hot", partial(one_hot, num_classes=C))
     with FakeTensorMode(), torch.inference_mode():
+        fake_gpu_or_skip()
         problem, mine = on_a_fake_gpu((problem, mine))
         monkeypatch.setattr(solve_module, "HardSetMiner", lambda *args, **kwargs: mine)
         run = Run(problem, **MIXED_TWO, KH=2, clip_norm=10.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_gpu import fake_gpu_or_skip
 from oracle import autograd_hsfm
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -25,11 +26,22 @@ EPS = torch.finfo(torch.float32).eps
 
 
 def kernels():
-    """Return the module of the kernels; where its imports are not installed, skip."""
-    pytest.importorskip("triton", reason="triton is not installed")
+    """Return the module of the kernels; where its imports are absent or too old, skip."""
+    triton = pytest.importorskip("triton", reason="triton is not installed")
     from sklearn_hsfm._core import recursion_triton
 
+    if not recursion_triton.compiler_is_known():
+        pytest.skip(
+            f"the kernels are for triton {recursion_triton.OLDEST}, not {triton.__version__}"
+        )
     return recursion_triton
+
+
+def test_older_compilers_are_not_asked(monkeypatch):
+    recursion_triton = kernels()
+    monkeypatch.setattr(recursion_triton.triton, "__version__", "3.7.2")
+    H, Y = torch.zeros(1, 16, 8), torch.zeros(16, 1)
+    assert not recursion_triton.can_run(H, Y)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +143,7 @@ def fake_gpu(monkeypatch):
     """Let tensors be on a GPU without one: they have shapes and no numbers."""
     monkeypatch.setattr(torch.version, "cuda", "13.2")
     with FakeTensorMode():
+        fake_gpu_or_skip()
         yield "cuda"
 
 

@@ -13,6 +13,9 @@ import triton.language as tl
 from sklearn_hsfm._core.link import Logistic
 from sklearn_hsfm._core.recursion import Recursion
 
+# Older compilers want more shared memory at some sizes, and were not seen to be right.
+OLDEST = (3, 8)
+
 # One compilation serves all sizes with the same padded ones.
 SIZES = ("T", "B", "n", "C")
 
@@ -129,8 +132,15 @@ def fit_registers(n: int, C: int) -> bool:
     return sizes["N"] <= 128 and sizes["N"] * sizes["CLASSES"] <= 1024
 
 
+def compiler_is_known() -> bool:
+    """Return whether this triton is one that the kernels were tested with, or newer."""
+    return tuple(map(int, triton.__version__.split(".")[:2])) >= OLDEST
+
+
 def can_run(H: torch.Tensor, Y: torch.Tensor) -> bool:
-    """Return whether the kernels fit what is asked of them, and the card."""
+    """Return whether the kernels fit what is asked of them, the card and the compiler."""
+    if not compiler_is_known():
+        return False
     # In float64 some sizes spill registers, and one takes 128 KiB of shared memory.
     known = torch.cuda.get_device_capability(H.device) >= (8, 0)
     return known and H.dtype == torch.float32 and fit_registers(*Y.shape)

@@ -50,7 +50,7 @@ class SupportEditDisplay:
     >>> display = SupportEditDisplay.from_estimator(
     ...     clf, data.X_test, data.y_test, data.groups_test)
     >>> display.before.shape
-    (128, 2)
+    (64, 2)
     """
 
     def __init__(self, before, after, y, bank, towards):
