@@ -139,18 +139,20 @@ class Race:
     def _heat(self, splits, ends, shown):
         """Return the standing after the last leg; settings that fall behind run no further."""
         racing = np.arange(len(self.settings))
-        heads, supports = self._at_start(racing, splits)
-        candidates = self._entered(racing, [0], heads[:, None], splits)
+        heads, supports = self._at_start(racing, splits)  # of the epochs of a leg, its start first
         more_work(shown, len(racing) * len(splits) * ends[-1])
-        done = 0
+        candidates, done = None, 0
         for end in ends:
-            run, supports = self._leg(racing, splits, heads, supports, end - done, shown)
-            epochs = range(done + EVERY, end + 1, EVERY)
-            candidates = candidates.joined(self._entered(racing, epochs, run, splits))
+            heads, supports = self._leg(racing, splits, heads, supports, end - done, shown)
+            if candidates is None:
+                candidates = self._entered(racing, range(0, end + 1, EVERY), heads, splits)
+            else:
+                epochs = range(done + EVERY, end + 1, EVERY)
+                candidates = candidates.joined(self._entered(racing, epochs, heads[:, 1:], splits))
             standing = Standing(candidates, self.judge(candidates))
             stay = np.isin(racing, standing.near(after=done)) & standing.edits_lead()
             more_work(shown, -(~stay).sum() * len(splits) * (ends[-1] - end))
-            racing, heads, supports, done = racing[stay], run[stay, -1], supports[stay], end
+            racing, heads, supports, done = racing[stay], heads[stay, -1:], supports[stay], end
             if len(racing) == 0:
                 break
         return standing
@@ -162,9 +164,8 @@ class Race:
         known = known.take(np.isin(known.setting, racing) & (known.epoch <= last))
         start, supports = self._at_start(racing, others)
         more_work(shown, len(racing) * len(others) * last)
-        run, _ = self._leg(racing, others, start, supports, last, shown)
-        added = self._entered(racing, [0], start[:, None], others)
-        added = added.joined(self._entered(racing, range(EVERY, last + 1, EVERY), run, others))
+        heads, _ = self._leg(racing, others, start, supports, last, shown)
+        added = self._entered(racing, range(0, last + 1, EVERY), heads, others)
         # A setting that dropped out early has no head at the later epochs.
         pairs = added.setting * (last + 1) + added.epoch
         added = added.take(np.isin(pairs, known.setting * (last + 1) + known.epoch))
@@ -176,19 +177,20 @@ class Race:
         return Standing(candidates, self.judge(candidates))
 
     def _at_start(self, racing, splits):
-        """Return heads (n_racing, n_splits, R, d + 1) and supports (n_racing, n_splits, n, d)."""
-        heads = np.repeat(self.starts[racing][:, None], len(splits), axis=1)
+        """Return heads and supports, as `_leg` has them."""
+        heads = np.repeat(self.starts[racing][:, None, None], len(splits), axis=2)
         return heads, np.repeat(self.supports[None, splits], len(racing), axis=0)
 
     def _leg(self, racing, splits, heads, supports, epochs, shown):
-        """Run some epochs, with Adam anew.
+        """Run some epochs from the last of the heads, with Adam anew.
 
-        Returns the heads at every second of them, (n_racing, n_epochs / 2, n_splits, R, d + 1), and
-        the supports at the end.
+        Returns the heads, that at the start and every second one after it, as an array of shape
+        (n_racing, n_epochs / 2 + 1, n_splits, R, d + 1), and the supports at the end, (n_racing,
+        n_splits, n, d).
         """
-        shape = heads.shape[:2]
+        shape = supports.shape[:2]
         of_problem = [(self.settings[s], k) for s in racing for k in splits]
-        heads, supports = (a.reshape(-1, *a.shape[2:]) for a in (heads, supports))
+        heads, supports = (a.reshape(-1, *a.shape[2:]) for a in (heads[:, -1], supports))
         steps = {**self.steps, "epochs": epochs}
         size = self._batch_size(heads, supports)
         tasks = []
@@ -235,13 +237,13 @@ def more_work(shown, epochs):
 
 
 def _every_head(settings, supports, heads, mined, shared, steps):
-    """Return the heads of some problems, (B, n_epochs / 2, R, d + 1), and their last supports."""
+    """Return every second head of some problems, (B, n_epochs / 2 + 1, R, d + 1), and supports."""
     d = supports.shape[-1]
     problem = Problem.from_arrays(
         support=supports, heads=(heads[..., :-1], heads[..., -1]), mined=mined, **shared
     )
     of_problem = {name: [s[name] for s in settings] for name in settings[0] if name != "C"}
     W, H = every_head(problem, every=EVERY, **of_problem, **steps)
-    W = W[1:].cpu().numpy().swapaxes(0, 1)  # (B, n_epochs / 2, R, D)
+    W = W.cpu().numpy().swapaxes(0, 1)  # (B, n_epochs / 2 + 1, R, D)
     heads = np.concatenate([W[..., :d], W[..., -1:]], axis=-1)
     return heads, H[..., :d].cpu().numpy()
