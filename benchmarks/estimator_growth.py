@@ -9,10 +9,10 @@ from benchmarks.tables import markdown, spread
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 from sklearn_hsfm.heads import ClassBalancedClassifier, DFRClassifier
 
-BASE = {"n_train": 4000, "n_val": 1000, "d": 512, "C": 2}
+BASE = {"n_train": 4000, "n_val": 1200, "d": 512, "C": 2}
 GROWTH = {
     "n_train": (1000, 4000, 16000),
-    "n_val": (250, 1000, 4000),
+    "n_val": (300, 1200, 4800),
     "d": (128, 512, 2048),
     "C": (2, 8, 32),
 }
