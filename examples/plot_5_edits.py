@@ -36,7 +36,7 @@ SupportEditDisplay.from_estimator(clf, data.X_test, data.y_test, data.groups_tes
 # Features here are pixels, so that edits can be seen (red: more ink). The lower half, the shortcut,
 # changes most: where it agrees with the class, a 0 is drawn over with a 1, and a 1 with a 0.
 
-rows = np.r_[0:3, 64:67]
+rows = np.r_[0:3, -3:0]  # of either class
 before, after = (a[rows].reshape(-1, 16, 8) for a in (clf.support_init_, clf.support_))
 figure, axes = plt.subplots(2, len(rows), figsize=(7, 4), layout="constrained")
 for k, label in enumerate(clf.support_y_[rows]):
