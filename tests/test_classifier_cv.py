@@ -322,9 +322,11 @@ def test_an_interrupt_ends_at_once_and_leaves_no_process(n_jobs):
         shown = b""
         while b"epochs" not in shown:  # the bar is there, so the fit has begun
             shown += os.read(fitting.stderr.fileno(), 1024)
-        time.sleep(3 if n_jobs else 0)  # until workers are at work
+        end = time.monotonic() + 60
+        while n_jobs and len(alive(fitting.pid)) < 1 + n_jobs and time.monotonic() < end:
+            time.sleep(0.1)  # until there are workers
         fitting.send_signal(signal.SIGINT)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while alive(fitting.pid) and time.monotonic() < end:
             time.sleep(0.1)
         assert not alive(fitting.pid)
