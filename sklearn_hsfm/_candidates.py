@@ -132,6 +132,7 @@ def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
         choice = _choose_by_slices(logits, thresholds, reference, y, of, unedited)
     else:
         choice = _within_errors(logits, thresholds, y, of, OF_CELLS[rule], unedited)
+        choice = _placed(choice, logits, y, of, OF_CELLS[rule])
     return choice._replace(doubtful=doubtful)
 
 
@@ -154,10 +155,16 @@ def _choose_by_slices(logits, thresholds, reference, y, by_class, unedited):
         choice = _within_errors(logits, thresholds, y, slices, np.min, unedited)
         if unedited[choice.chosen].all():
             # Nothing was repaired, so nothing sets slices apart: the classes judge.
-            return _within_errors(logits, thresholds, y, by_class, np.min, allowed=unedited)
+            choice = _within_errors(logits, thresholds, y, by_class, np.min, allowed=unedited)
+            break
+    return _placed(choice, logits, y, by_class, np.min)
+
+
+def _placed(choice, logits, y, cells, reduce):
+    """Return a choice with the offset at which its average does best in ``cells``."""
     average = logits[choice.chosen].mean(axis=0)
-    offset = best_offset(average, y, by_class, np.min)
-    score = _score_of_one(average - offset, y, choice.cells, np.min)
+    offset = best_offset(average, y, cells, reduce)
+    score = _score_of_one(average - offset, y, choice.cells, reduce)
     return choice._replace(offset=offset, average_score=score)
 
 
@@ -167,7 +174,7 @@ def _within_errors(logits, thresholds, y, cells, reduce, unedited=None, allowed=
     How many that is follows from how well the validation rows tell them apart. If they are
     few, others within one error join them, for an average of few heads is noisy. If one of the
     ``unedited`` is within one error of the best, the edits have shown no worth: then unedited
-    heads alone are chosen.
+    heads alone are chosen. The average is not placed yet.
     """
     accuracies = np.concatenate(
         [
@@ -187,10 +194,7 @@ def _within_errors(logits, thresholds, y, cells, reduce, unedited=None, allowed=
     order = np.argsort(np.where(allowed, -score, np.inf), kind="stable")[: allowed.sum()]
     n_near, n_half = (np.sum(score[order] >= score[order[0]] - e) for e in (error, error / 2))
     chosen = order[: max(n_half, min(n_near, MIN_CANDIDATES))]
-    average = logits[chosen].mean(axis=0)
-    offset = best_offset(average, y, cells, reduce)
-    value = _score_of_one(average - offset, y, cells, reduce)
-    return Choice(chosen, score, threshold, offset, value, cells, error)
+    return Choice(chosen, score, threshold, None, None, cells, error)
 
 
 def best_offset(logits, y, cells, reduce):
