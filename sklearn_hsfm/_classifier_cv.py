@@ -130,8 +130,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     Wrong validation labels do more harm than others, for they are what every head gets wrong. A
     row judges nothing if, out of fold, it speaks more for another class than half of that class's
-    own rows do: what confident learning [2]_ asks of mean probabilities. Rules and scorers see
-    all rows.
+    own rows do: what confident learning [2]_ asks of mean probabilities. What the first repeat
+    finds doubtful, the others do not mine. Rules and scorers see all rows.
 
     More than two classes get intercepts of least class-balanced log-loss [3]_ where every class
     has 10 validation rows or more, and where intercepts that are found on one half of these score

@@ -1,14 +1,15 @@
 """Cross-fit settings side by side; where that is much work, those that fall behind drop out.
 
-In a heat every setting runs its epochs leg by leg on the folds of the first repeat, and after each
-leg only those that are near the best go on: a race as in O. Maron, A. Moore, "Hoeffding Races"
-(NIPS 1993), with epochs in place of data points. The other repeats, which steady the average, are
+A heat is the first repeat. It shows which rows have a doubtful label, and the other repeats, which
+steady the average, do not mine these. Where all is much work, every setting runs its epochs leg by
+leg in the heat, and after each leg only those that are near the best go on: a race as in O. Maron,
+A. Moore, "Hoeffding Races" (NIPS 1993), with epochs in place of data points. The other repeats are
 for the settings that are near the best at the end. Whoever drops out is missing from the average,
 so nobody does where the work of all is little.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,15 +119,16 @@ class Race:
         """
         first, others = np.split(np.arange(len(self.held_out)), [n_first])
         epochs -= epochs % EVERY
-        work = self._multiplications() * epochs
+        work, every = self._multiplications() * epochs, np.arange(len(self.settings))
+        racing = may_drop and work * len(every) * len(self.held_out) > _MUCH_WORK
         with bar(self.progress, unit=" epochs", desc="HSFMClassifierCV") as shown:
-            if not may_drop or work * len(self.settings) * len(self.held_out) <= _MUCH_WORK:
-                every = self._heat(np.arange(len(self.held_out)), [epochs], shown)
-                return every, every
-            heat = self._heat(first, legs(epochs), shown)
-            if not heat.edits_lead() or work * len(heat.near()) * len(others) > _MUCH_WORK:
+            heat = self._heat(first, legs(epochs) if racing else [epochs], shown)
+            stay = heat.near() if racing else every
+            over = not heat.edits_lead() or work * len(stay) * len(others) > _MUCH_WORK
+            if not len(others) or (racing and over):
                 return heat, heat
-            return heat, self._final(heat, first, others, shown)
+            trusted = trusted_rows(self.mined, heat.choice.doubtful, self.shared["y_val"])
+            return heat, replace(self, mined=trusted)._final(heat, stay, first, others, shown)
 
     def _multiplications(self):
         """Return about how many an epoch of one problem takes."""
@@ -157,9 +159,9 @@ class Race:
                 break
         return standing
 
-    def _final(self, heat, first, others, shown):
-        """Return the standing of the settings that are near the best, on all splits."""
-        racing, known = heat.near(), heat.candidates
+    def _final(self, heat, racing, first, others, shown):
+        """Return the standing of the settings that are still racing, on all splits."""
+        known = heat.candidates
         last = known.epoch[np.isin(known.setting, racing)].max()
         known = known.take(np.isin(known.setting, racing) & (known.epoch <= last))
         start, supports = self._at_start(racing, others)
@@ -228,6 +230,19 @@ class Race:
 def legs(epochs):
     """Return the epochs at which the legs of a heat end."""
     return sorted({EVERY * max(1, round(part * epochs / EVERY)) for part in _LEGS})
+
+
+def trusted_rows(mined, doubtful, y_val):
+    """Return what a split may mine, (n_splits, n_val), without the rows of a doubtful label.
+
+    Where a class would have none to mine, it keeps those that it had.
+    """
+    trusted = mined & ~doubtful
+    for c in np.unique(y_val):
+        rows = np.flatnonzero(y_val == c)
+        bare = np.flatnonzero(~trusted[:, rows].any(axis=1))
+        trusted[np.ix_(bare, rows)] = mined[np.ix_(bare, rows)]
+    return trusted
 
 
 def more_work(shown, epochs):

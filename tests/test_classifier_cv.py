@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, selection
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, _race, selection
 from sklearn_hsfm._validation_set import cross_fit_folds
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.metrics import worst_group_accuracy, worst_group_accuracy_score
@@ -306,13 +306,50 @@ def test_rows_of_doubtful_labels_are_told_and_judge_nothing():
     assert clf.slices_[~clf.doubtful_].any(axis=1).all()
 
 
+def test_no_row_judges_a_head_that_mined_it_and_later_repeats_mine_no_doubtful_row(monkeypatch):
+    digits = load_digit_dominoes(random_state=0)
+    wrong = np.random.RandomState(0).uniform(size=len(digits.y_val)) < 0.1
+    y_val = np.where(wrong, 1 - digits.y_val, digits.y_val)
+    seen, judged = [], []
+    legs, entered = _race.Race._leg, _race.Race._entered
+
+    def leg(race, racing, splits, *args):
+        seen.append((race.mined[splits], race.held_out[splits]))
+        return legs(race, racing, splits, *args)
+
+    def enter(race, racing, epochs, heads, splits):
+        judged.append(race.held_out[splits])
+        return entered(race, racing, epochs, heads, splits)
+
+    monkeypatch.setattr(_race.Race, "_leg", leg)
+    monkeypatch.setattr(_race.Race, "_entered", enter)
+    clf = HSFMClassifierCV(n_repeats=2, epochs=10, random_state=0)
+    clf.fit(digits.X_train, digits.y_train, digits.X_val, y_val)
+    (first, held), (second, held_again) = seen
+    assert np.array_equal(first, ~held)
+    assert not (second & held_again).any()
+    assert np.array_equal(np.concatenate(judged), np.concatenate([held, held_again]))
+    left_out = ~second & ~held_again
+    assert left_out.any(axis=0).sum() >= 5
+    assert wrong[left_out.any(axis=0)].mean() > 3 * wrong.mean()
+
+
+def test_a_class_keeps_its_rows_where_all_are_doubtful():
+    mined = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 1, 0]], dtype=bool)
+    y_val, doubtful = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 0], dtype=bool)
+    trusted = _race.trusted_rows(mined, doubtful, y_val)
+    assert np.array_equal(trusted, [[1, 0, 0, 0, 1], [0, 0, 1, 1, 0]])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_an_interrupt_ends_at_once_and_leaves_no_process(n_jobs):
     code = f"""
+        import signal
         from sklearn_hsfm import HSFMClassifierCV
         from sklearn_hsfm.datasets import make_spurious_features
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
         data = make_spurious_features(n_train=400, n_val=300, random_state=0)
         clf = HSFMClassifierCV(epochs=200_000, n_jobs={n_jobs}, progress=True)
         clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
