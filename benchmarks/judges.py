@@ -45,12 +45,15 @@ class Candidates(HSFMClassifierCV):
         self.y_val_, self.first_ = split.y_val, np.argmin([s["C"] for s in settings])
         return super()._race(settings, starts, split, supports, held_out, scaler, *args)
 
-    def _average(self, final, moved, split, scaler):
+    def _average(self, final, split, scaler):
         self.candidates_ = final.candidates
         self.keep(len(self.held_out_))
 
     def _report(self, *args):
         """Report nothing."""
+
+    def _say(self):
+        """Say nothing."""
 
     def keep(self, n_splits):
         """Go on with the heads of the first splits."""

@@ -4,16 +4,20 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 AS_GIVEN = "as given"
+NONE = "none"
 
 
 def with_rows(data, what, seed):
     """Return data with other validation rows (or another scale of all features).
 
-    ``what`` is "as given", "balanced" (every group as often as the smallest), "skewed" (groups
-    as unequal as in training), "1/2", "1/4", "1/8" (a stratified part), "10 % flipped" (labels
-    of that share of the validation rows, and groups with them) or "x20" (all features).
+    ``what`` is "as given", "none", "balanced" (every group as often as the smallest), "skewed"
+    (groups as unequal as in training), "1/2", "1/4", "1/8" (a stratified part), "10 % flipped"
+    (labels of that share of the validation rows, and groups with them) or "x20" (all features).
     """
     if what == AS_GIVEN:
+        return data
+    if what == NONE:
+        data.X_val = data.y_val = data.groups_val = None
         return data
     rng = np.random.RandomState(seed)
     if what.endswith("flipped"):

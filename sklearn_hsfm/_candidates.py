@@ -17,12 +17,12 @@ from sklearn_hsfm._cells import (
     MIN_CELL,
     best_threshold,
     class_cells,
-    doubtful_labels,
     expected_accuracies,
-    shortcut_slices,
     trial_thresholds,
 )
 from sklearn_hsfm._linear_head import log_probabilities
+from sklearn_hsfm.discovery._labels import doubtful_labels
+from sklearn_hsfm.discovery._slices import shortcut_slices
 
 MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
 N_ROUNDS = 3  # times that slices are found anew
@@ -294,7 +294,8 @@ def results_by_setting(settings, standings, y_val, held_out, judge):
         candidates, chosen = (final, choice) if s in final.setting else (heat, heat_choice)
         mine = np.flatnonzero(candidates.setting == s)
         top = mine[chosen.score[mine].argmax()]
-        best[s], last[s] = candidates.epoch[top], heat.epoch[heat.setting == s].max()
+        best[s] = max(0, candidates.epoch[top])
+        last[s] = heat.epoch[heat.setting == s].max(initial=0)
         for split, held in enumerate(held_out[: candidates.heads.shape[1]]):
             cells = None if chosen.cells is None else chosen.cells[held]
             logits, at = candidates.logits[[top]][:, held], chosen.threshold[[top]]

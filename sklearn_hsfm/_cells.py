@@ -1,4 +1,4 @@
-"""Cells of the validation rows (classes, groups, shortcut slices) and the accuracy in each.
+"""Cells of samples (classes, groups, shortcut slices) and the accuracy to expect in each.
 
 Logits have R columns: two classes have R = 1, the log-odds, as scikit-learn's linear classifiers.
 """
@@ -14,61 +14,6 @@ N_THRESHOLDS = 181
 def class_cells(y, n_classes):
     """Return the classes as cells, (n_samples, n_classes)."""
     return y[:, None] == np.arange(n_classes)
-
-
-def doubtful_labels(logits, y, cells):
-    """Return which rows are likely to have a wrong label, by logits that saw none of them.
-
-    A row is doubtful if it speaks more for another class than half of that class's own rows do:
-    what confident learning [1]_ asks of a mean probability, asked of a median margin. Where this
-    is half of a cell or more, the logits are wrong rather than the labels, and no row of the
-    cell is doubtful.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, R)
-    y : ndarray of shape (n_samples,)
-    cells : bool ndarray of shape (n_samples, n_cells)
-
-    Returns
-    -------
-    bool ndarray of shape (n_samples,)
-
-    References
-    ----------
-    .. [1] C. Northcutt, L. Jiang, I. Chuang: "Confident Learning: Estimating Uncertainty in
-       Dataset Labels", JAIR 70, 2021.
-    """
-    doubtful = np.zeros(len(y), dtype=bool)
-    for c in np.unique(y):
-        for_c = margins(logits, np.full(len(y), c))
-        doubtful |= (y != c) & (for_c > np.median(for_c[y == c]))
-    misread = cells[doubtful].sum(axis=0) >= cells.sum(axis=0) / 2  # (n_cells,)
-    return doubtful & ~cells[:, misread].any(axis=1)
-
-
-def shortcut_slices(reference, robust, y, n_classes, used=None):
-    """Return the halves of each class that a shortcut helps and hurts, without group labels.
-
-    ``reference`` and ``robust`` are the logits of the ERM head and of a repaired one. What ERM
-    says beyond what the repaired head explains is the shortcut: within each class, the
-    residual of its margin, regressed on the other's, is split at the median. Rows that are not
-    ``used``, where given, are in no half.
-
-    Returns
-    -------
-    bool ndarray of shape (n_samples, 2 * n_classes)
-    """
-    cells = np.zeros((len(y), 2 * n_classes), dtype=bool)
-    leaning, sober = margins(reference, y), margins(robust, y)
-    for c in range(n_classes):
-        rows = np.flatnonzero((y == c) if used is None else (y == c) & used)
-        x, z = sober[rows] - sober[rows].mean(), leaning[rows] - leaning[rows].mean()
-        residual = z - x * (x @ z) / max(x @ x, np.finfo(float).tiny)
-        order = rows[np.argsort(residual, kind="stable")]
-        cells[order[: len(rows) // 2], 2 * c] = True
-        cells[order[len(rows) // 2 :], 2 * c + 1] = True
-    return cells
 
 
 def margins(logits, y):

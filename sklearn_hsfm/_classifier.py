@@ -273,6 +273,8 @@ or callable, default="auto"
         -----
         ConvergenceWarning
             If the rates are so large that the numbers overflow.
+        UserWarning
+            If the validation rows are a part of ``X``, in which a shortcut holds as in training.
         """
         X, y = check_training_rows(self, X, y)
         device = resolve_device(self.device)
@@ -291,6 +293,14 @@ or callable, default="auto"
             self.verbose,
             self.place_threshold,
         )
+        if X_val is None:
+            warnings.warn(
+                "HSFMClassifier got no X_val, so the validation rows are a part of X. A shortcut "
+                "that holds in X holds in them, and edits that are learned on them may do harm. "
+                "Pass samples in which the shortcut often fails, or fit HSFMClassifierCV, which "
+                "looks for who is hurt in X alone.",
+                stacklevel=3,
+            )
         scaler = fitted_scaler(split.X) if self.standardize else None
         head = initial_head(self.init_head, split.X, split.y, self.classes_, scaler)
         support = draw_support(split.y, len(self.classes_), self.support_per_class, rng)

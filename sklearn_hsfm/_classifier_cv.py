@@ -1,20 +1,22 @@
 """HSFMClassifierCV: cross-fitted settings, the good ones averaged, nothing to tune."""
 
-from numbers import Integral, Real
+import warnings
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import ParameterGrid
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_hsfm import _candidates, selection
+from sklearn_hsfm import _candidates, _verdict, selection
+from sklearn_hsfm._cells import class_cells
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.rows import rows_of
+from sklearn_hsfm._grid import settings_of
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
@@ -24,29 +26,46 @@ from sklearn_hsfm._linear_head import (
     to_raw,
 )
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm._race import EVERY, Race
+from sklearn_hsfm._race import EVERY, NEVER, Race
+from sklearn_hsfm._reweighting import (
+    BALANCED,
+    balanced_regressions,
+    pooled,
+    repair_by_finding,
+    repair_by_groups,
+    validation_differs,
+)
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
+from sklearn_hsfm.discovery import ShortcutFinder
+from sklearn_hsfm.metrics._groups import group_membership
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
-_DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [1e-3, 1e-2], "outer_lr": [0.2]}
-_REQUIRED, _OPTIONAL = {"C", "inner_lr", "outer_lr"}, {"T", "Khard"}
 
 
 class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
-    """HSFM with nothing to tune: cross-fitted over settings, the good heads averaged.
+    """HSFM with nothing to tune: finds who is hurt, repairs that, and says so when it cannot.
 
-    `HSFMClassifier` mines validation rows, and what it mines it memorises. Here no row that
-    judges a head was mined for it. The validation rows are cut into folds; every setting of
-    ``param_grid`` mines all folds but one and is judged on the one left out, at every second
-    epoch; repeats draw new folds and supports. All candidates within half a standard error of
-    the best are averaged, which is exact since heads are linear, and the intercept of the
-    average is placed on out-of-fold logits. Where an unedited head is within one standard error
-    of the best, the edits have shown no worth, and unedited heads alone are averaged.
+    What repairs depends on what shows the hurt:
 
-    Without group labels, the judge is accuracy in the worst *shortcut slice*. Within each
-    class, the rows are split at the median of what the ERM head says beyond what the repaired
-    head explains; one half is what the shortcut helps, the other what it hurts. Slices and
-    repaired head are found in turn, three times.
+    * *Validation samples in which the shortcut often fails.* ERM reads them worse than training
+      samples. `HSFMClassifier` mines them, and what it mines it memorises; here no sample that
+      judges a head was mined for it. They are cut into folds; every setting of ``param_grid``
+      mines all folds but one and is judged on the one left out, at every second epoch; repeats
+      draw new folds and supports. All candidates within half a standard error of the best are
+      averaged, which is exact since heads are linear, and the intercept of the average is placed
+      on out-of-fold logits.
+    * *No validation samples, or such as ERM reads like training samples.* A
+      `sklearn_hsfm.discovery.ShortcutFinder` looks for a second population among all samples.
+      As far as the evidence warrants, its helped and hurt cells weigh the same in a regression.
+    * *Groups of the training samples.* They weigh the same in a regression.
+
+    Where nothing can be shown to help, an unrepaired head is kept and a warning says so;
+    ``verdict_`` and `summary` have the reasons and numbers.
+
+    Without group labels, the judge on validation samples is accuracy in the worst *shortcut
+    slice*. Within each class, they are split at the median of what the ERM head says beyond what
+    the repaired head explains; one half is what the shortcut helps, the other what it hurts.
+    Slices and repaired head are found in turn, three times.
 
     Parameters
     ----------
@@ -62,9 +81,10 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     scoring : str, scorer or callable, default="auto"
         What a candidate is judged by on rows that it did not mine: "worst_group",
         "worst_slice", "worst_class" or "balanced", the mean over classes. "auto" is the worst
-        group where ``groups_val`` is given, else the worst slice. Also a rule of
-        `sklearn_hsfm.selection` by name, a scorer of scikit-learn by name or as an object, such
-        as "roc_auc" or `worst_class_accuracy`, or a callable ``rule(y, log_proba, groups)``;
+        group where ``groups_val`` is given, else the worst slice. All others need validation
+        samples. Also a rule of `sklearn_hsfm.selection` by name, a scorer of scikit-learn by
+        name or as an object, such as "roc_auc" or `worst_class_accuracy`, or a callable
+        ``rule(y, log_proba, groups)``;
         with these the best tenth of the candidates is averaged and the intercept left as it is.
     support_per_class : int or "auto", default="auto"
         Support rows of each class; "auto" is 32 over the number of classes, 2 at least.
@@ -72,8 +92,6 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         As in `HSFMClassifier`. Many short fits make a better average than a few long ones.
     init_head : None, estimator or tuple, default=None
         As in `HSFMClassifier`: one more head to start from.
-    validation_fraction : float, default=0.2
-        Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
     device, dtype : default="auto", "float32"
         As in `HSFMClassifier`.
     n_jobs : int or None, default=None
@@ -94,24 +112,43 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         placed on out-of-fold logits; see Notes.
     heads_ : ndarray of shape (n_heads, 1 or n_classes, n_features + 1)
         The selected heads, each at the scale at which it enters the mean, intercept last.
+    verdict_ : str
+        "repaired", "no shortcut found", "no repair shown to help" or "too few samples to tell".
+    reason_ : str
+        Why, in words.
+    cell_scores_ : dict of ndarray
+        What `summary` prints: "cell", "n_samples", accuracy "before" a repair and "after",
+        and the ends "low" and "high" of its 95 % interval. Heads judge samples that they did not
+        see; but who is hurt was inferred from what heads get wrong, so the accuracies of hurt
+        cells are lower than a sample with the attribute would have.
+    best_score_ : float
+        With edits, the score of the mean on out-of-fold logits; else the lowest accuracy
+        after the repair. It chose what it scores: a little optimistic about its cell.
+    best_cell_ : str
+        The cell with the lowest accuracy after the repair.
+    best_score_interval_ : tuple of float
+        The 95 % interval of that accuracy.
+    labels_used_ : str
+        The labels that were used.
+    finder_ : ShortcutFinder or None
+        What looked for a second population, where it was asked.
     cv_results_ : dict of ndarray
-        As in `GridSearchCV`: "params", "param_*", "split*_test_score", "mean_test_score",
-        "std_test_score", "rank_test_score", and "epoch", the best of each setting,
-        "n_epochs", how many it ran, and "n_selected", how many of its epochs are in the mean.
-        Splits that a setting did not run are NaN.
+        As in `GridSearchCV`: "params", "param_*", "mean_test_score", "rank_test_score" and
+        "n_selected", how many of a setting's candidates are in the mean. With edits also
+        "split*_test_score", "std_test_score", "epoch", the best of each setting, and
+        "n_epochs", how many it ran. Splits that a setting did not run are NaN; settings
+        without rates are regressions on group-balanced validation samples.
     best_params_ : dict
         The setting of the best candidate, its epoch included.
-    best_score_ : float
-        Score of the mean on out-of-fold logits. It chose what it scores: a little optimistic.
     scoring_ : str
         The judge that was used.
-    slices_ : ndarray of shape (n_val, n_cells)
-        The cells of the judge, as masks of the validation rows: slices, groups or classes;
-        the classes also where "worst_slice" finds nothing to repair. Doubtful rows are in none.
-    doubtful_ : ndarray of shape (n_val,)
-        The validation rows whose label is likely to be wrong, as a mask; see Notes.
+    slices_ : ndarray of shape (n_val or n_samples, n_cells)
+        The cells of the judge, as masks of the samples that judge: slices, groups or classes;
+        the classes also where nothing is found to repair. Doubtful samples are in none.
+    doubtful_ : ndarray of shape (n_val or n_samples,)
+        The validation samples whose label is likely to be wrong, as a mask; see Notes.
     n_splits_ : int
-        Folds times repeats that were run: heads of each candidate.
+        Folds times repeats that were run.
     n_features_in_ : int
         Features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -120,13 +157,19 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     See Also
     --------
     HSFMClassifier : One setting, as published.
+    sklearn_hsfm.discovery.ShortcutFinder : Finds who is hurt.
 
     Notes
     -----
-    Uses validation labels to mine and to judge, and validation groups to judge when given.
+    Uses validation labels to mine and to judge, validation groups to judge and to fit when given,
+    and training groups to fit when given.
 
-    When the validation rows are held out of ``X``, they judge heads that were fitted without
-    them; the selected heads are then moved to start from a fit on all of ``X``.
+    Whether validation samples show more than training samples is tested: within each class the
+    margins of cross-fitted ERM are compared by their ranks, at a level of 0.01. Where they do not
+    differ, edits would be learned and judged where the shortcut holds, which makes heads worse.
+    A ``scoring`` other than "auto", or ``groups_val``, asks for edits all the same. With
+    ``groups_val``, regressions on group-balanced samples are among the candidates, as DFR fits
+    them, and win ties with edits; without, unedited heads do.
 
     Wrong validation labels do more harm than others, for they are what every head gets wrong. A
     row judges nothing if, out of fold, it speaks more for another class than half of that class's
@@ -165,17 +208,29 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     >>> from sklearn_hsfm.datasets import load_digit_dominoes
     >>> from sklearn_hsfm.metrics import worst_group_accuracy_score
     >>> data = load_digit_dominoes(random_state=0)
-    >>> clf = HSFMClassifierCV(n_repeats=1, epochs=10, random_state=0)
+    >>> clf = HSFMClassifierCV(random_state=0).fit(data.X_train, data.y_train)
+    >>> clf.verdict_
+    'repaired'
+    >>> pred = clf.predict(data.X_test)
+    >>> worst_group_accuracy_score(data.y_test, pred, data.groups_test) > 0.7
+    True
+    >>> clf = HSFMClassifierCV(random_state=0)
     >>> clf = clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
     >>> pred = clf.predict(data.X_test)
-    >>> worst_group_accuracy_score(data.y_test, pred, data.groups_test) > 0.6
+    >>> worst_group_accuracy_score(data.y_test, pred, data.groups_test) > 0.8
     True
     """
 
-    uses = LabelUse(validation_labels=True, validation_groups_select=True)
+    uses = LabelUse(training_groups=True, validation_labels=True, validation_groups_select=True)
 
     # Requested by default, so that users of metadata routing need no set_fit_request.
-    __metadata_request__fit = {"X_val": True, "y_val": True, "groups_val": True}  # noqa: RUF012
+    # Groups are not: a search that passes them for its scorer must not change what is fitted.
+    __metadata_request__fit = {  # noqa: RUF012
+        "X_val": True,
+        "y_val": True,
+        "groups_val": True,
+        "groups": False,
+    }
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "param_grid": [StrOptions({"default"}), dict, list],
@@ -188,7 +243,6 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         "Khard": _COUNT,
         "epochs": [Interval(Integral, EVERY, None, closed="left")],
         "init_head": [None, tuple, list, HasMethods("fit")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "device": "no_validation",  # resolve_device says more
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [None, Integral],
@@ -209,7 +263,6 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Khard=32,
         epochs=30,
         init_head=None,
-        validation_fraction=0.2,
         device="auto",
         dtype="float32",
         n_jobs=None,
@@ -226,7 +279,6 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.Khard = Khard
         self.epochs = epochs
         self.init_head = init_head
-        self.validation_fraction = validation_fraction
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -234,8 +286,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_val=None, y_val=None, *, groups_val=None):
-        """Cross-fit every setting and average the heads of the good ones.
+    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+        """Repair by the validation samples where they show what hurts, else by all samples.
 
         Parameters
         ----------
@@ -244,11 +296,14 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Training labels.
         X_val : array-like of shape (n_val, n_features) or ValidationSet, default=None
-            Validation features; without them ``validation_fraction`` of ``X`` is held out.
+            Validation features.
         y_val : array-like of shape (n_val,), default=None
             Validation labels, of every class.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
+            Groups of the training samples. In a search they do not come here unless
+            ``set_fit_request(groups=True)`` asks for them.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
-            Validation groups, used to stratify the folds and to judge.
+            Validation groups.
 
         Returns
         -------
@@ -258,34 +313,27 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `HSFMClassifier.fit`, or for settings that ``param_grid`` cannot hold.
+            As `HSFMClassifier.fit`, for settings that ``param_grid`` cannot hold, or if a
+            ``scoring`` other than "auto" has no validation samples to score.
 
         Warns
         -----
         UserWarning
-            If the validation set is too small for the folds or the judge; see Notes.
+            If no repair can be shown to help, or the validation set is too small for the folds
+            or the judge; see Notes.
         """
-        settings = self._settings()
+        settings = settings_of(self.param_grid, self.init_head)
         X, y = check_training_rows(self, X, y)
+        member = None if groups is None else group_membership(groups, len(y))[1]
         device = resolve_device(self.device)
         rng = check_random_state(self.random_state)
-        split = split_validation(
-            self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
-        )
-        self.scoring_, judge = self._judge(split)
-        held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
-        supports = [self._draw_support(split.y, rng) for _ in held_out]
-        scaler = fitted_scaler(split.X)
-        starts = self._starts(settings, split.X, split.y, scaler)
-        race = self._race(settings, starts, split, supports, held_out, scaler, judge, device)
-        may_drop = isinstance(judge, str)  # a rule knows no error
-        heat, final = race.run(self.epochs, len(held_out) // self.n_repeats, may_drop)
-        moved = np.zeros_like(starts)
-        if len(split.y) < len(y):
-            # Held-out rows have judged: now the heads start from all rows, and move as before.
-            moved = self._starts(settings, X, y, scaler) - starts
-        self._average(final, moved, split, scaler)
-        self._report(settings, heat, final, split, held_out, judge)
+        split = split_validation(self, X, y, X_val, y_val, groups_val, None, rng)
+        scaler = fitted_scaler(X)
+        if self._shows_what_hurts(split, member, scaler, rng):
+            self._fit_edits(settings, split, scaler, device, rng)
+        else:
+            self._fit_weights(X, y, split, member, scaler, rng)
+        self._say()
         return self
 
     def decision_spread(self, X):
@@ -308,29 +356,60 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         spread = logits.std(axis=0)  # (n_samples, 1 or n_classes)
         return spread[:, 0] if len(self.classes_) == 2 else spread
 
-    def _settings(self):
-        grid = self.param_grid
-        if isinstance(grid, str):
-            grid = [_DEFAULT_GRID]
-            if self.init_head is not None:
-                grid = [{**_DEFAULT_GRID, "C": [*_DEFAULT_GRID["C"], None]}]
-        settings = list(ParameterGrid(grid))
-        for setting in settings:
-            missing, unknown = _REQUIRED - setting.keys(), setting.keys() - _REQUIRED - _OPTIONAL
-            if missing or unknown:
+    def summary(self):
+        """Return what was found and done, with accuracies before and after, as text.
+
+        Returns
+        -------
+        str
+            The verdict with its reason, the labels that were used, and a table of cells.
+        """
+        check_is_fitted(self)
+        return _verdict.as_text(self.verdict_, self.reason_, self.labels_used_, self.cell_scores_)
+
+    def _shows_what_hurts(self, split, member, scaler, rng):
+        """Return whether validation samples are to be mined and to judge."""
+        if split is None:
+            if self.scoring != "auto":
                 raise ValueError(
-                    f"param_grid has a setting of {sorted(setting)}; it must give "
-                    f"{sorted(_REQUIRED)}, and may give {sorted(_OPTIONAL)}, each as a list "
-                    "of values."
+                    f"scoring={self.scoring!r} judges validation samples, and fit got none. Pass "
+                    "X_val and y_val, or leave scoring at 'auto'."
                 )
-            if setting["C"] is None and self.init_head is None:
-                raise ValueError("param_grid has C=None, which stands for init_head; give one.")
-            for name, value in setting.items():
-                if value is not None and not (np.isfinite(value) and value > 0):
-                    raise ValueError(f"param_grid has {name}={value!r}; it must be positive.")
-                if name in _OPTIONAL and value != int(value):
-                    raise ValueError(f"param_grid has {name}={value!r}; it must be an int.")
-        return settings
+            return False
+        if split.groups_val is not None or self.scoring != "auto":
+            return True
+        if member is not None:
+            return False
+        return validation_differs(split, scaler, rng)
+
+    def _fit_edits(self, settings, split, scaler, device, rng):
+        """Cross-fit every setting on the validation samples and average the good heads."""
+        self.scoring_, judge = self._judge(split)
+        held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
+        supports = [self._draw_support(split.y, rng) for _ in held_out]
+        starts = self._starts(settings, split.X, split.y, scaler)
+        race = self._race(settings, starts, split, supports, held_out, scaler, judge, device)
+        may_drop = isinstance(judge, str)  # a rule knows no error
+        heat, final = race.run(self.epochs, len(held_out) // self.n_repeats, may_drop)
+        if split.groups_val is not None:
+            known = split.X_val, split.y_val, split.groups_val
+            final = race.with_others(final, balanced_regressions(*known, race.mined, scaler, rng))
+            settings = settings + [{**dict.fromkeys(settings[0]), "C": C} for C in BALANCED]
+        self._average(final, split, scaler)
+        self._report(settings, heat, final, split, held_out, judge)
+
+    def _fit_weights(self, X, y, split, member, scaler, rng):
+        """Fit regressions on all samples, in which known or inferred cells weigh the same."""
+        self.finder_ = None
+        if member is not None:
+            repair = repair_by_groups(scaler.transform(X), y, member, self.cv, rng)
+        else:
+            X, y = pooled(X, y, split, rng)
+            self.finder_ = ShortcutFinder(random_state=rng.randint(np.iinfo(np.int32).max))
+            self.finder_.fit(X, self.classes_[y])
+            repair = repair_by_finding(scaler.transform(X), y, self.finder_, self.cv, rng)
+        self._keep(repair.heads[repair.chosen], repair.after, repair.offset, y, scaler, X.dtype)
+        self._report_weights(repair, y, member, split)
 
     def _judge(self, split):
         """Return the name of what scores candidates, and its key or rule for `choose`."""
@@ -383,7 +462,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
                 candidates.logits[leaning.argmax()],
                 split.y_val,
                 len(self.classes_),
-                candidates.epoch == 0,
+                # What is simpler wins ties.
+                candidates.epoch == min(0, candidates.epoch.min()),
                 rule=judge,
                 cells=split.groups_val,
             )
@@ -410,33 +490,114 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             progress=self.progress,
         )
 
-    def _average(self, final, moved, split, scaler):
-        """Store the average of the chosen heads, which start where they are ``moved`` to."""
+    def _average(self, final, split, scaler):
+        """Store the average of the chosen heads."""
         candidates, choice = final.candidates.take(final.choice.chosen), final.choice
         average = candidates.logits.mean(axis=0) - choice.offset
-        scale = _candidates.calibrated_scale(average, split.y_val)
-        heads = candidates.heads.astype(np.float64) + moved[candidates.setting][:, None]
-        heads = _candidates.normalized(heads)
-        selected = scale * heads.reshape(-1, *heads.shape[2:])  # (n_heads, R, d + 1)
-        selected[..., -1] -= scale * choice.offset
+        heads = _candidates.normalized(candidates.heads.astype(np.float64))
+        heads = heads.reshape(-1, *heads.shape[2:])  # (n_heads, R, d + 1)
+        self._keep(heads, average, choice.offset, split.y_val, scaler, split.X.dtype)
+
+    def _keep(self, heads, average, offset, y, scaler, dtype):
+        """Store heads (n_heads, R, d + 1), and their mean, of calibrated length, placed."""
+        scale = _candidates.calibrated_scale(average, y)
+        selected = scale * heads
+        selected[..., -1] -= scale * offset
         coef, intercept = to_raw(selected[..., :-1], selected[..., -1], scaler)
         raw = np.concatenate([coef, intercept[..., None]], axis=-1)
-        dtype = split.X.dtype
         self.heads_ = raw.astype(dtype)
         self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
         self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
 
     def _report(self, settings, heat, final, split, held_out, judge):
         """Store how the candidates did."""
-        choice = final.choice
+        candidates, choice = final
         best = choice.score.argmax()
         self.best_params_ = {
-            **settings[final.candidates.setting[best]],
-            "epoch": int(final.candidates.epoch[best]),
+            **settings[candidates.setting[best]],
+            "epoch": int(candidates.epoch[best]),
         }
         self.best_score_ = float(choice.average_score)
         self.slices_, self.doubtful_ = choice.cells, choice.doubtful
-        self.n_splits_ = final.candidates.heads.shape[1]
+        self.n_splits_, self.finder_ = candidates.heads.shape[1], None
         self.cv_results_ = _candidates.results_by_setting(
             settings, (heat, final), split.y_val, held_out, judge
         )
+        edited = (candidates.epoch[choice.chosen] > 0).any()
+        regressed = (candidates.epoch[choice.chosen] == NEVER).any()
+        self.verdict_ = _verdict.REPAIRED if edited or regressed else _verdict.NOT_SHOWN
+        self.reason_ = (
+            "Edits learned on the validation samples do better on those that they did not mine."
+            if edited
+            else "Regressions on group-balanced validation samples do as well as edits."
+            if regressed
+            else "Edits learned on the validation samples do not do clearly better on those that "
+            "they did not mine."
+        )
+        average = candidates.logits[choice.chosen].mean(axis=0) - choice.offset
+        unedited = candidates.logits[candidates.epoch == 0].mean(axis=0)
+        of_class = class_cells(split.y_val, len(self.classes_))
+        unedited -= _candidates.best_offset(unedited, split.y_val, of_class, np.min)
+        cells = of_class if choice.cells is None else choice.cells
+        names = _verdict.names_of_cells(self.classes_, cells.shape[1], ("hurt", "helped"))
+        if split.groups_val is not None:
+            names = [f"group {name}" for name in range(cells.shape[1])]
+        self._report_cells(split.y_val, unedited, average, cells, names)
+        self.labels_used_ = "y, validation labels" + (
+            ", validation groups" if split.groups_val is not None else ""
+        )
+
+    def _report_weights(self, repair, y, member, split):
+        """Store what the regressions on all samples are, and how they do out of fold."""
+        finder, n_classes = self.finder_, len(self.classes_)
+        if member is not None:
+            cells, self.scoring_, self.verdict_ = member, "worst_group", _verdict.REPAIRED
+            names = [f"group {name}" for name in range(member.shape[1])]
+            self.reason_ = "Regressions on which the groups weigh the same."
+        else:
+            cells, self.scoring_ = finder.cells_, "worst_cell"
+            if not finder.found_:
+                cells, self.scoring_ = class_cells(y, n_classes), "worst_class"
+            names = _verdict.names_of_cells(self.classes_, cells.shape[1])
+            answers = {True: _verdict.REPAIRED, False: _verdict.NOT_FOUND, None: _verdict.TOO_FEW}
+            self.verdict_, self.reason_ = answers[finder.found_], finder.reason_
+        self.labels_used_ = ", ".join(
+            ["y"]
+            + ["validation labels"] * (split is not None and member is None)
+            + ["training groups"] * (member is not None)
+        )
+        self._report_cells(y, repair.before, repair.after, cells, names)
+        scores = [
+            _verdict.scores_of_cells(y, repair.before, z, cells, names)["after"].min()
+            for z in repair.logits - repair.offset
+        ]
+        self.cv_results_ = {
+            "params": np.array([{"C": C} for C in repair.strengths], dtype=object),
+            "param_C": np.array(repair.strengths, dtype=object),
+            "mean_test_score": np.array(scores),
+            "rank_test_score": (np.array(scores)[:, None] < scores).sum(axis=1) + 1,
+            "n_selected": np.isin(np.arange(len(scores)), repair.chosen).astype(int),
+        }
+        self.best_params_ = {"C": repair.strengths[int(np.argmax(scores))]}
+        self.best_score_ = float(self.cell_scores_["after"].min())
+        self.slices_, self.doubtful_ = cells, np.zeros(len(y), dtype=bool)
+        self.n_splits_ = min(self.cv, int(np.bincount(y).min()))
+
+    def _report_cells(self, y, before, after, cells, names):
+        """Store accuracies before and after, and which cell `best_score_` is about."""
+        self.cell_scores_ = _verdict.scores_of_cells(y, before, after, cells, names)
+        worst = int(self.cell_scores_["after"].argmin())
+        self.best_cell_ = str(self.cell_scores_["cell"][worst])
+        self.best_score_interval_ = tuple(
+            float(self.cell_scores_[e][worst]) for e in ("low", "high")
+        )
+
+    def _say(self):
+        """Warn where no repair is made."""
+        if self.verdict_ != _verdict.REPAIRED:
+            warnings.warn(
+                f"HSFMClassifierCV: {self.verdict_}. {self.reason_} The head that is kept is not "
+                "repaired. If you suspect a shortcut, pass as X_val and y_val samples in which it "
+                "often fails, or groups.",
+                stacklevel=4,
+            )

@@ -24,6 +24,7 @@ from sklearn_hsfm._parallel import results
 from sklearn_hsfm._progress import bar
 
 EVERY = 2  # epochs between two candidates of a setting
+NEVER = -1  # epoch of heads that were fitted otherwise, and not edited
 _LEGS = (0.25, 0.5, 1.0)  # parts of the epochs after which a setting may drop out
 _MUCH_WORK = 2**37  # multiplications: some seconds of one thread
 _ROWS_AT_ONCE = 2**15  # validation rows that are standardised at a time
@@ -214,6 +215,14 @@ class Race:
         n, d = supports.shape[1:]
         sizes = {"d": d, "dtype": self.shared["dtype"], "device": self.shared["device"]}
         return batch_size(self.shared["rows"], n, n_hard, heads.shape[1], **sizes)
+
+    def with_others(self, standing, heads):
+        """Return a standing among heads, (n_others, n_splits, R, d + 1), that were not edited."""
+        settings = len(self.settings) + np.arange(len(heads))
+        n_splits = standing.candidates.heads.shape[1]
+        others = self._entered(settings, [NEVER], heads[:, None, :n_splits], np.arange(n_splits))
+        candidates = standing.candidates.joined(others)
+        return Standing(candidates, self.judge(candidates))
 
     def _entered(self, racing, epochs, heads, splits):
         """Return `Candidates` of heads (n_racing, n_epochs, n_splits, R, d + 1)."""

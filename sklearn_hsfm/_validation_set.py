@@ -71,6 +71,8 @@ def check_training_rows(estimator, X, y):
 def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
     """Return the `Split` that ``fit`` works on, after checking every part of it.
 
+    Without ``X_val`` a ``fraction`` of ``X`` is held out, or, where it is None, None is returned.
+
     ``X`` and ``y`` are validated and encoded already; ``estimator`` has ``classes_`` and
     checks the widths and names of ``X_val`` as scikit-learn does.
     """
@@ -91,13 +93,12 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
         )
     if (X_val is None) != (y_val is None):
         given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
-        raise ValueError(
-            f"{given} was passed without {absent}. Pass both, or neither to hold out "
-            "validation_fraction of X."
-        )
+        raise ValueError(f"{given} was passed without {absent}. Pass both, or neither.")
     if X_val is None:
         if groups_val is not None:
             raise ValueError("groups_val was passed without X_val and y_val. Pass all three.")
+        if fraction is None:
+            return None
         return _hold_out(estimator.classes_, X, y, fraction, rng)
 
     try:

@@ -8,8 +8,9 @@ n_classes), and ``groups``, ids or boolean membership, or None where none were g
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from sklearn_hsfm._cells import MIN_CELL, best_threshold, class_cells, doubtful_labels
+from sklearn_hsfm._cells import MIN_CELL, best_threshold, class_cells
 from sklearn_hsfm._linear_head import log_probabilities
+from sklearn_hsfm.discovery._labels import doubtful_labels
 from sklearn_hsfm.metrics import (
     GroupScorer,
     worst_class_accuracy_score,

@@ -48,9 +48,12 @@ def test_every_experiment_runs_quickly(quick, name):
     if name in ("table2", "table3", "table4"):
         assert "absent.** Looked for images in" in text
         return
-    assert "| digit dominoes |" in text or "digit dominoes |" in text
+    assert "digit dominoes |" in text or name == "family"  # which sums up its sets
     for record in runs.read(quick / f"{name}.jsonl"):
         assert record["versions"].keys() >= {"sklearn_hsfm", "torch", "scikit-learn", "numpy"}
+        if name == "discovery":
+            assert record["precision"] is None or 0 <= record["precision"] <= 1
+            continue
         assert 0 <= record["worst"] <= record["average"] <= 1
         assert record["seconds"] > 0
         assert record["seed"] == 0

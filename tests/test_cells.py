@@ -6,6 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_hsfm import _cells
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
+from sklearn_hsfm.discovery._labels import doubtful_labels
+from sklearn_hsfm.discovery._slices import shortcut_slices
 
 
 def shares_of_hits(logits, y, cells, thresholds):
@@ -78,7 +80,7 @@ def test_slices_find_the_attribute_that_nobody_named():
     erm = LogisticRegression().fit(digits.X_train, digits.y_train)
     robust = LogisticRegression().fit(digits.X_test, digits.y_test)  # balanced rows
     logits = [m.decision_function(digits.X_val)[:, None] for m in (erm, robust)]
-    cells = _cells.shortcut_slices(*logits, digits.y_val, 2)
+    cells = shortcut_slices(*logits, digits.y_val, 2)
     assert (cells.sum(axis=1) == 1).all()
     lower = np.char.endswith(digits.groups_val, "lower=1")
     assert attribute_found(cells, lower, digits.y_val) > 0.9
@@ -89,7 +91,7 @@ def test_slices_of_many_classes():
     erm = LogisticRegression().fit(data.X_train, data.y_train)
     robust = LogisticRegression().fit(data.X_test, data.y_test)
     logits = [m.decision_function(data.X_val) for m in (erm, robust)]
-    cells = _cells.shortcut_slices(*logits, data.y_val, 3)
+    cells = shortcut_slices(*logits, data.y_val, 3)
     helped = data.groups_val % 3 == data.y_val
     for c in range(3):  # the half that the shortcut hurts has few of the rows that it helps
         rows = data.y_val == c
@@ -104,7 +106,7 @@ def test_flipped_labels_are_doubted_and_few_others(C):
     logits = logits[:, 1:] - logits[:, :1] if C == 2 else logits
     flipped = rng.uniform(size=600) < 0.1
     y = np.where(flipped, (true + 1) % C, true)
-    doubtful = _cells.doubtful_labels(logits, y, _cells.class_cells(y, C))
+    doubtful = doubtful_labels(logits, y, _cells.class_cells(y, C))
     assert doubtful[flipped].mean() > 0.4  # about half lie beyond the median of their true class
     assert not doubtful[~flipped].any()
 
@@ -115,13 +117,13 @@ def test_a_cell_that_is_read_wrong_as_a_whole_is_not_doubted():
     minority, strays = np.arange(100) < 10, np.arange(100) >= 97
     z[minority], z[strays] = 5.0, -5.0
     cells = np.column_stack([minority, (y == 0) & ~minority, y == 1])
-    doubtful = _cells.doubtful_labels(z[:, None], y, cells)
+    doubtful = doubtful_labels(z[:, None], y, cells)
     assert np.array_equal(doubtful, strays)
 
 
 def test_slices_leave_out_what_is_not_used():
     rng = np.random.RandomState(0)
     y, used = np.arange(40) % 2, np.arange(40) >= 8
-    cells = _cells.shortcut_slices(*rng.normal(size=(2, 40, 1)), y, 2, used)
+    cells = shortcut_slices(*rng.normal(size=(2, 40, 1)), y, 2, used)
     assert np.array_equal(cells.any(axis=1), used)
     assert cells.sum(axis=0).tolist() == [8, 8, 8, 8]

@@ -188,7 +188,10 @@ ONE_SETTING = {"C": [None], "inner_lr": [3e-4], "outer_lr": [0.1]}
 
 @pytest.mark.parametrize(
     ("clf", "n_val"),  # the second keeps scores of each candidate for each validation row
-    [(HSFMClassifier(), 19_999), (HSFMClassifierCV(ONE_SETTING, n_repeats=1), 1000)],
+    [
+        (HSFMClassifier(), 19_999),
+        (HSFMClassifierCV(ONE_SETTING, n_repeats=1, scoring="worst_class"), 1000),
+    ],
 )
 def test_rows_are_read_but_not_loaded(clf, n_val, rows, monkeypatch):
     X, y = rows

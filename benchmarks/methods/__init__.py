@@ -27,20 +27,22 @@ class Method(NamedTuple):
     """A row of the tables.
 
     ``make(column)`` returns the unfitted classifier. ``groups`` says whether it is given group
-    labels, and ``uses`` in words which labels it uses beyond those of the training rows.
-    ``trained_on`` turns the groups of the training rows into what the classifier wants.
+    labels, "validation" those of the validation rows alone, and ``uses`` in words which labels it
+    uses beyond those of the training rows. ``trained_on`` turns the groups of the training rows
+    into what the classifier wants.
     """
 
     make: Callable[..., BaseEstimator]
     uses: str
-    groups: bool = True
+    groups: bool | str = True
     trained_on: Callable[[np.ndarray], np.ndarray] = np.asarray
 
 
 def of_classifier(cls, *, groups=True, uses=None, **params):
     """Return the row of a classifier of the package, with or without group labels."""
-    none = {name: False for name in cls.uses._fields if "groups" in name}
-    uses = uses or str(cls.uses if groups else cls.uses._replace(**none))
+    absent = {True: "nothing", "validation": "training_groups", False: "groups"}[groups]
+    none = {name: False for name in cls.uses._fields if absent in name}
+    uses = uses or str(cls.uses._replace(**none))
     return Method(lambda column: cls(**params), uses, groups)
 
 
@@ -73,9 +75,9 @@ def fitted(method, column, data, seed, device):
         clf.set_params(init_head=data.head)
     takes = inspect.signature(clf.fit).parameters
     rows = {} if data.X_val is None else {"X_val": data.X_val, "y_val": data.y_val}
-    if method.groups and data.groups_val is not None:
+    if method.groups and rows and data.groups_val is not None:
         rows["groups_val"] = data.groups_val
-    if method.groups and data.groups_train is not None:
+    if method.groups is True and data.groups_train is not None:
         rows["groups"] = method.trained_on(data.groups_train)
     clf.fit(data.X_train, data.y_train, **{k: v for k, v in rows.items() if k in takes})
     return clf

@@ -52,5 +52,5 @@ METHODS = {
     "HSFMClassifier": of_classifier(HSFMClassifier, groups=False),
     "HSFMClassifier, tuned": Method(lambda column: TunedHSFM(), USES[False], groups=False),
     "HSFMClassifierCV": of_classifier(HSFMClassifierCV, groups=False),
-    "HSFMClassifierCV, groups": of_classifier(HSFMClassifierCV),
+    "HSFMClassifierCV, groups": of_classifier(HSFMClassifierCV, groups="validation"),
 }

@@ -7,8 +7,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_hsfm._cells import margins, shortcut_slices
+from sklearn_hsfm._cells import margins
 from sklearn_hsfm._validation_set import class_indices
+from sklearn_hsfm.discovery._slices import shortcut_slices
 from sklearn_hsfm.metrics._groups import group_membership
 
 

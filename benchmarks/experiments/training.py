@@ -1,0 +1,68 @@
+"""Training rows alone: nobody has validation rows, with groups and without."""
+
+from benchmarks.columns import columns_of
+from benchmarks.methods import all_methods, of_classifier
+from benchmarks.rows import NONE
+from benchmarks.runs import Run, records_of
+from benchmarks.tables import absent, cell, markdown, page, protocol, values
+from sklearn_hsfm import HSFMClassifierCV
+
+SETS = ("waterbirds", "dominoes", "faces_gender", "adult_sex")
+METHODS = (
+    "ERM",
+    "ERM, class-balanced",
+    "DFR, inferred cells",
+    "group DRO, inferred cells",
+    "LISA, inferred cells",
+    "DFR, training rows",
+    "group DRO",
+    "LISA",
+)
+QUICK = ("ERM, class-balanced", "DFR, training rows")
+
+
+def run(context):
+    """Return the tables."""
+    keys = ["digit_dominoes"] if context.quick else SETS
+    columns = columns_of(keys, context)
+    ours = {
+        "HSFMClassifierCV": of_classifier(HSFMClassifierCV, groups=False, uses="nothing"),
+        "HSFMClassifierCV, training groups": of_classifier(
+            HSFMClassifierCV, uses="training groups"
+        ),
+    }
+    peers = {n: m for n, m in all_methods().items() if n in (QUICK if context.quick else METHODS)}
+    methods = {n: m._replace(uses=_uses(m)) for n, m in {**peers, **ours}.items()}
+    here = [column for column in columns if not column.absent]
+    runs = [
+        Run(column, name, method, seed, NONE)
+        for seed in range(context.seeds)
+        for column in here
+        for name, method in methods.items()
+    ]
+    records = records_of(runs, "training", context)
+    parts = []
+    for key, what in (("worst", "worst group"), ("average", "average")):
+        body = []
+        for name, method in methods.items():
+            of = [values(records, key, method=name, features=column.key) for column in here]
+            mean = sum(v.mean() for v in of) / len(of) if of else float("nan")
+            body.append([name, method.uses, *map(cell, of), f"{mean:.3f}"])
+        parts.append(markdown([what, "uses", *(c.title for c in here), "mean"], body))
+    return page(
+        "# Training rows alone",
+        protocol(
+            records,
+            context,
+            "There are no validation rows. Methods that choose by some hold out a fifth of the "
+            "training rows, with their groups where they use these; `HSFMClassifierCV` and ERM "
+            "do not. Inferred cells are those of `ShortcutFinder`, in the place of groups.",
+        ),
+        *parts,
+        absent(columns),
+    )
+
+
+def _uses(method):
+    """Return the uses without those of validation rows, which there are none of."""
+    return "training groups" if "training groups" in method.uses else "nothing"

@@ -1,0 +1,71 @@
+"""Clusters within each class, as GEORGE and SPARE look for them."""
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
+
+from sklearn_hsfm._cells import margins
+from sklearn_hsfm.discovery._cross_fit import class_balanced, cross_fitted, draw_folds
+from sklearn_hsfm.discovery._split import MIN_CLASS, MIN_HURT, Split
+
+N_COMPONENTS = 50
+N_CLUSTERS = range(2, 6)
+N_SILHOUETTE = 2000  # samples whose silhouette is taken
+
+
+def clusters(Z, y, rng, *, C, share, cv, n_repeats):
+    """Cut each class into clusters; the hurt are the one that held-out ERM reads worst.
+
+    K-means on the principal components of the class; of 2 to 5 clusters the number with the
+    largest silhouette.
+    """
+    folds = draw_folds(y, cv, n_repeats, rng)
+    logits, _ = cross_fitted(Z, y, class_balanced(y), C, folds)
+    margin, n_classes = margins(logits, y), y.max() + 1
+    scores, threshold = np.empty(len(y)), np.full(n_classes, np.inf)
+    state = {}
+    for c in range(n_classes):
+        rows = np.flatnonzero(y == c)
+        axes, centers, cluster = _cut(Z[rows], rng) if len(rows) >= MIN_CLASS else _whole(Z[rows])
+        hardness = np.array([-margin[rows][cluster == k].mean() for k in range(len(centers))])
+        enough = np.bincount(cluster, minlength=len(centers)) >= MIN_HURT
+        if len(centers) > 1 and enough.sum() > 1:
+            threshold[c] = hardness[enough].max()
+            hardness[~enough] = np.minimum(hardness[~enough], hardness[enough].min())
+        scores[rows] = hardness[cluster]
+        state |= {f"axes{c}": axes, f"centers{c}": centers, f"hardness{c}": hardness}
+    return Split(scores, threshold, scores < threshold[y], logits, state)
+
+
+def score(Z, y, state):
+    """Return the scores of new samples: those of the cluster that they are nearest to."""
+    scores = np.empty(len(y))
+    for c in np.unique(y):
+        rows, centers = np.flatnonzero(y == c), state[f"centers{c}"]
+        seen = Z[rows] @ state[f"axes{c}"].T
+        distance = (centers**2).sum(axis=1) - 2 * seen @ centers.T
+        scores[rows] = state[f"hardness{c}"][distance.argmin(axis=1)]
+    return scores
+
+
+def _cut(Z, rng):
+    seed = rng.randint(np.iinfo(np.int32).max)
+    n = min(N_COMPONENTS, *Z.shape)
+    axes = PCA(n, random_state=seed).fit(Z).components_
+    seen, best = Z @ axes.T, (-np.inf,)
+    for k in N_CLUSTERS:
+        found = KMeans(k, n_init=3, random_state=seed).fit(seen)
+        size = min(N_SILHOUETTE, len(Z))
+        if len(np.unique(found.labels_)) < 2:
+            continue
+        width = silhouette_score(seen, found.labels_, sample_size=size, random_state=seed)
+        if width > best[0]:
+            best = width, found
+    if len(best) == 1:
+        return _whole(Z)
+    return axes, best[1].cluster_centers_, best[1].labels_
+
+
+def _whole(Z):
+    return np.zeros((1, Z.shape[1])), np.zeros((1, 1)), np.zeros(len(Z), dtype=int)

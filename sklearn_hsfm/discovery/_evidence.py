@@ -1,0 +1,75 @@
+"""Whether there is a second population at all."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import skew
+
+from sklearn_hsfm._cells import margins
+from sklearn_hsfm.discovery._cross_fit import cell_balanced, fitted_head, logits_of
+from sklearn_hsfm.discovery._split import MIN_HURT, as_cells
+
+NONE_BELOW, CERTAIN_FROM = 0.5, 1.2  # transferred skewness, mean over classes
+N_BOOTSTRAPS = 200
+
+
+class Evidence(NamedTuple):
+    """How the samples of each class lie along what hurts the other classes."""
+
+    skewness: np.ndarray  # (n_classes,) NaN where a class has too few samples
+    error: np.ndarray  # (n_classes,) standard errors
+
+    @property
+    def mean(self):
+        """Mean over the classes that are known, and its error."""
+        known = np.isfinite(self.skewness)
+        if not known.any():
+            return np.nan, np.nan
+        return self.skewness[known].mean(), np.sqrt((self.error[known] ** 2).sum()) / known.sum()
+
+    @property
+    def strength(self):
+        """How much of a repair is warranted, 0 to 1."""
+        mean = self.mean[0]
+        if np.isnan(mean):
+            return 0.0
+        return float(np.clip((mean - NONE_BELOW) / (CERTAIN_FROM - NONE_BELOW), 0, 1))
+
+
+def evidence_of(Z, y, helped, hurt, logits, C, rng):
+    """Return the `Evidence` for a split into helped and hurt samples.
+
+    A shortcut is shared: the attribute that misleads in one class sets a few samples of the others
+    apart as well. A head that tells hurt from helped in the other classes orders the samples of a
+    class that it never saw, and a minority with the attribute is a heavy upper tail of that order;
+    samples that are hard each for a reason of its own leave the order even.
+    """
+    n_classes = y.max() + 1
+    skewness, error = np.full((2, n_classes), np.nan)
+    for c in range(n_classes):
+        scores = transferred(Z, y, c, helped, hurt, logits, C)
+        if scores is not None and len(scores) >= 4 * MIN_HURT:
+            skewness[c] = skew(scores)
+            draws = rng.randint(len(scores), size=(N_BOOTSTRAPS, len(scores)))
+            error[c] = skew(scores[draws], axis=1).std()
+    return Evidence(skewness, error)
+
+
+def transferred(Z, y, c, helped, hurt, logits, C):
+    """Return how samples of class ``c`` look in the light of what hurts the other classes.
+
+    The other classes teach which class a shortcut says: of the helped their own, of the hurt the
+    one that they are taken for. None where nobody is taken for ``c``.
+    """
+    cells = as_cells(y, helped, hurt, y.max() + 1)
+    others = (y != c) & cells.any(axis=1)
+    own = margins(logits, y)
+    rivals = np.array([margins(logits, np.full(len(y), k)) for k in range(y.max() + 1)])
+    rivals[y, np.arange(len(y))] = -np.inf
+    said = np.where(hurt, rivals.argmax(axis=0), y)
+    known, index = np.unique(said[others], return_inverse=True)
+    if c not in known or len(known) < 2 or not np.isfinite(own).all():
+        return None
+    head = fitted_head(Z[others], index, cell_balanced(cells[others]), C)
+    place = np.full((y == c).sum(), np.searchsorted(known, c))
+    return -margins(logits_of(Z[y == c], head), place)
