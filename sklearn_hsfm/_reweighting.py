@@ -21,8 +21,8 @@ from sklearn_hsfm.discovery._cross_fit import (
 )
 from sklearn_hsfm.heads._base import balanced_rows
 
-STRENGTHS = (1e-3, 1e-2)  # of the regressions on inferred cells, which are averaged
-SAFE = (1e-2,)  # of the class-balanced regression, which is kept where nothing is repaired
+SAFE = 1e-2  # C of the class-balanced regression, which is kept where nothing is repaired
+LEANING = 1e-3  # C of ERM that is to lean on a shortcut
 GROUPED = (1e-4, 1e-3, 1e-2, 1e-1)  # to choose among where groups are known
 MAY_BE_CHANCE = 0.01  # p-value below which validation samples are drawn otherwise
 AT_MOST = 2**14  # samples to compare, or of a balanced subset
@@ -59,7 +59,7 @@ def validation_differs(split, scaler, rng):
     if np.bincount(y).min() < 4:
         return True  # too few to compare
     folds = draw_folds(y, 2, 1, rng)
-    logits, heads = cross_fitted(Z, y, class_balanced(y), STRENGTHS[0], folds)
+    logits, heads = cross_fitted(Z, y, class_balanced(y), LEANING, folds)
     # Of each validation sample one head alone, as of each training sample.
     logits_val = out_of_fold(Z_val, heads, rng.randint(2, size=(1, len(y_val))))
     seen, new = margins(logits, y), margins(logits_val, y_val)
@@ -81,7 +81,8 @@ def repair_by_finding(Z, y, finder, cv, rng):
     """Return the `Repair` that a fitted `ShortcutFinder` warrants."""
     strength = finder.strength_ if finder.found_ else 0.0
     weight = repair_weights(y, finder.cells_, strength)
-    strengths = STRENGTHS if strength else SAFE
+    # Fewer samples weigh more as the strength grows, and want a stronger penalty.
+    strengths = (SAFE, SAFE * 0.1**strength) if strength else (SAFE,)
     heads, logits, before = _candidates_of(Z, y, weight, strengths, cv, rng)
     none = np.zeros(heads.shape[1])
     return Repair(strengths, heads, logits, before, np.arange(len(heads)), none)
@@ -145,8 +146,8 @@ def _some(X, y, scaler, rng):
 def _candidates_of(Z, y, weight, strengths, cv, rng):
     """Return heads of norm one, their logits and those of class-balanced ERM, out of fold."""
     folds = draw_folds(y, min(cv, np.bincount(y).min()), 1, rng)
-    heads = np.array([fitted_head(Z, y, weight, C) for C in strengths])
+    heads = np.array([fitted_head(Z, y, weight, C, tol=1e-4) for C in strengths])
     crossed = (cross_fitted(Z, y, weight, C, folds)[1] for C in strengths)
     logits = np.array([out_of_fold(Z, _candidates.normalized(W), folds) for W in crossed])
-    before, _ = cross_fitted(Z, y, class_balanced(y), SAFE[0], folds)
+    before, _ = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
     return _candidates.normalized(heads), logits, before

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-MAX_ITER, TOL = 300, 1e-3  # scores need an order, not the last digit
+MAX_ITER, TOL = 1000, 1e-3  # scores need an order, not the last digit
 
 
 def class_balanced(y):
@@ -16,15 +16,13 @@ def cell_balanced(cells):
     return cells @ (1 / np.maximum(cells.sum(axis=0), 1))
 
 
-def fitted_head(Z, y, weight, C, start=None):
+def fitted_head(Z, y, weight, C, tol=TOL):
     """Return the weighted logistic regression as (R, n_features + 1), intercept last.
 
     Samples of weight 0 are left out; two classes have R = 1 row.
     """
     used = weight > 0
-    model = LogisticRegression(C=C, max_iter=MAX_ITER, tol=TOL, warm_start=start is not None)
-    if start is not None:
-        model.coef_, model.intercept_ = start[:, :-1].copy(), start[:, -1].copy()
+    model = LogisticRegression(C=C, max_iter=MAX_ITER, tol=tol)
     model.fit(Z[used], y[used], sample_weight=weight[used] * (used.sum() / weight[used].sum()))
     return np.column_stack([model.coef_, model.intercept_])
 
