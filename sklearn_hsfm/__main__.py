@@ -81,6 +81,12 @@ def erm(data, seed, args):
     return probe.fit(data.X_train, data.y_train)
 
 
+def class_balanced(data, seed, args):
+    """Fit the linear probe, classes weighted equally."""
+    probe = LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
+    return make_pipeline(StandardScaler(), probe).fit(data.X_train, data.y_train)
+
+
 def fit_hsfm(model, data, *, groups):
     """Fit one of the package's classifiers on the rows and labels that it may see."""
     return model.fit(data.X_train, data.y_train, **validation(data, groups=groups))
@@ -97,6 +103,11 @@ def published(data, seed, args):
 def single(data, seed, args):
     """Fit one setting, the defaults."""
     return fit_hsfm(HSFMClassifier(**common(data, seed, args)), data, groups=False)
+
+
+def training_alone(data, seed, args):
+    """Fit the training rows, and nothing else."""
+    return HSFMClassifierCV(**common(data, seed, args)).fit(data.X_train, data.y_train)
 
 
 def cross_fitted(data, seed, args):
@@ -117,10 +128,12 @@ def common(data, seed, args):
 # name: (what it uses of the validation set, how to fit it)
 METHODS = {
     "ERM": ("nothing", erm),
+    "ERM, class-balanced": ("nothing", class_balanced),
+    "HSFMClassifierCV, X and y alone": ("nothing", training_alone),
     "HSFM, as published": ("labels; groups to choose the epoch", published),
     "HSFMClassifier": ("labels", single),
     "HSFMClassifierCV": ("labels", cross_fitted),
-    "HSFMClassifierCV, groups": ("labels; groups to judge", cross_fitted_with_groups),
+    "HSFMClassifierCV, groups": ("labels; groups to judge and to fit", cross_fitted_with_groups),
 }
 
 

@@ -250,11 +250,17 @@ def _candidates(head):
     if results is None or "n_selected" not in results:
         return None
     order = np.argsort(results["rank_test_score"], kind="stable")
+    score = [f"{mean:.3f}" for mean in results["mean_test_score"]]
+    edited = "epoch" in results  # else regressions, which have neither epochs nor splits
+    if edited:
+        score = [
+            f"{s} ± {std:.3f}" for s, std in zip(score, results["std_test_score"], strict=True)
+        ]
     return [
         {
             **results["params"][k],
-            "best epoch": results["epoch"][k],
-            "score": f"{results['mean_test_score'][k]:.3f} ± {results['std_test_score'][k]:.3f}",
+            **({"best epoch": results["epoch"][k]} if edited else {}),
+            "score": score[k],
             "heads in the mean": results["n_selected"][k],
         }
         for k in order
