@@ -57,7 +57,7 @@ def normalized(heads):
     if heads.shape[-2] > 1:
         heads = heads - heads.mean(axis=-2, keepdims=True)
     norm = np.linalg.norm(heads[..., :-1], axis=(-2, -1), keepdims=True)
-    return heads / np.maximum(norm, np.finfo(heads.dtype).tiny)
+    return heads / np.where(norm > np.finfo(heads.dtype).tiny, norm, 1)  # of constant features: 0
 
 
 def out_of_fold(heads, X_val, held_out):
@@ -176,9 +176,10 @@ def _within_errors(logits, thresholds, y, cells, reduce, unedited=None, allowed=
     ``unedited`` is within one error of the best, the edits have shown no worth: then unedited
     heads alone are chosen. The average is not placed yet.
     """
+    filled = cells[:, cells.any(axis=0)]
     accuracies = np.concatenate(
         [
-            expected_accuracies(logits[few], y, cells, thresholds[few])
+            expected_accuracies(logits[few], y, filled, thresholds[few])
             for few in _few_at_once(logits)
         ]
     )
@@ -188,7 +189,7 @@ def _within_errors(logits, thresholds, y, cells, reduce, unedited=None, allowed=
     score, threshold = scores[every, at], thresholds[every, at]
     allowed = np.full(len(score), True) if allowed is None else allowed
     best = np.where(allowed, score, -np.inf).argmax()
-    error = _standard_error(accuracies[best, at[best]], cells.sum(axis=0), reduce)
+    error = _standard_error(accuracies[best, at[best]], filled.sum(axis=0), reduce)
     if unedited is not None and (score[unedited] >= score[best] - error).any():
         allowed = unedited
     order = np.argsort(np.where(allowed, -score, np.inf), kind="stable")[: allowed.sum()]
@@ -249,6 +250,7 @@ def _balancing_offset(logits, y):
 
 def _score_of_one(logits, y, cells, reduce):
     """Return the score of logits (n_samples, R) as they are."""
+    cells = cells[:, cells.any(axis=0)]
     return reduce(expected_accuracies(logits[None], y, cells, np.zeros((1, 1)))[0, 0], axis=-1)
 
 
@@ -277,6 +279,8 @@ def scores_at(logits, y, cells, thresholds, rule):
     if callable(rule):
         return np.array([rule(y, log_probabilities(z), cells) for z in logits], dtype=float)
     cells = cells[:, cells.any(axis=0)]
+    if not cells.shape[1]:
+        return np.full(len(logits), np.nan)  # nobody is in a cell
     accuracies = expected_accuracies(logits, y, cells, thresholds[:, None])
     return OF_CELLS[rule](accuracies[:, 0], axis=-1)
 
@@ -300,13 +304,15 @@ def results_by_setting(settings, standings, y_val, held_out, judge):
             cells = None if chosen.cells is None else chosen.cells[held]
             logits, at = candidates.logits[[top]][:, held], chosen.threshold[[top]]
             by_split[split, s] = scores_at(logits, y_val[held], cells, at, judge)[0]
-    mean = np.nanmean(by_split, axis=0)
+    ran = np.isfinite(by_split).any(axis=0)
+    mean, spread = np.full((2, len(settings)), np.nan)
+    mean[ran], spread[ran] = (f(by_split[:, ran], axis=0) for f in (np.nanmean, np.nanstd))
     return {
         **{f"param_{n}": np.array([s[n] for s in settings], dtype=object) for n in settings[0]},
         "params": np.array(settings, dtype=object),
         **{f"split{i}_test_score": scores for i, scores in enumerate(by_split)},
         "mean_test_score": mean,
-        "std_test_score": np.nanstd(by_split, axis=0),
+        "std_test_score": spread,
         "rank_test_score": (mean[:, None] < mean).sum(axis=1) + 1,
         "epoch": best,
         "n_epochs": last,
@@ -320,6 +326,8 @@ def calibrated_scale(logits, y):
     def loss(log_scale):
         return -log_probabilities(np.exp(log_scale) * logits)[np.arange(len(y)), y].mean()
 
-    spread = max(float(np.std(logits)), np.finfo(np.float32).tiny)
+    spread = float(np.std(logits))
+    if spread < np.finfo(np.float32).tiny:
+        return 1.0  # constant features tell nothing
     around = np.log(2 / spread)
     return float(np.exp(minimize_scalar(loss, bounds=(around - 5, around + 5)).x))

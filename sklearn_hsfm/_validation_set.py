@@ -146,6 +146,10 @@ def mined_and_selecting(y_val, groups_val, selection_fraction, rng):
         else:
             _keep_both_sides(selecting, rows)
             mined[rows] = ~selecting[rows]
+    for rows in [] if groups_val is None else map(np.flatnonzero, groups_val.T):
+        if len(rows) and not selecting[rows].any():  # every group has to judge
+            selecting[rows[0]] = True
+            mined[rows[0]] = len(rows) == 1
     return mined, selecting
 
 

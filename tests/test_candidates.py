@@ -1,5 +1,7 @@
 """Choosing candidate heads and averaging them."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
@@ -144,3 +146,19 @@ def test_intercepts_that_do_not_help_on_the_other_half_stay_as_they_are():
     y = np.arange(60) % 3
     logits = 4.0 * (y[:, None] == np.arange(3)) + 0.1 * rng.normal(size=(60, 3))
     assert not candidates.best_offset(logits, y, y[:, None] == np.arange(3), np.min).any()
+
+
+def test_cells_without_samples_and_heads_without_weights_are_no_numbers_to_divide_by():
+    y = np.array([0, 0, 0, 1, 1, 1])
+    logits = np.linspace(-1, 1, 12).reshape(2, 6, 1)
+    cells = np.column_stack([y == 0, y == 1, np.zeros(6, dtype=bool)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        at = candidates.scores_at(logits, y, cells, np.zeros(2), "worst_group")
+        assert np.isfinite(at).all()
+        assert np.isnan(
+            candidates.scores_at(logits, y, cells[:, 2:], np.zeros(2), "worst_group")
+        ).all()
+        zero = candidates.normalized(np.array([[[0.0, 0.0, 3.0]]]))
+        assert zero.tolist() == [[[0, 0, 3]]]
+        assert candidates.calibrated_scale(np.ones((6, 1)), y) == 1

@@ -370,3 +370,26 @@ def alive(session):
         if int(of) == session and state != "Z":
             found.append(int(pid))
     return found
+
+
+def test_constant_features_and_a_class_of_one_row_end_in_finite_numbers():
+    y = np.arange(40) % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        clf = HSFMClassifierCV(**QUICK).fit(np.ones((40, 3)), y)
+        assert np.isfinite(clf.predict_proba(np.ones((2, 3)))).all()
+        rng = np.random.RandomState(0)
+        X, X_val = rng.normal(size=(40, 3)) + y[:, None], rng.normal(size=(21, 3))
+        y_val = np.r_[np.arange(20) % 2, 2]
+        clf = HSFMClassifierCV(**QUICK, scoring="worst_slice").fit(X, y, X_val, y_val)
+        assert np.isfinite(clf.best_score_)
+        assert np.isfinite(clf.cv_results_["mean_test_score"]).all()
+
+
+def test_rows_may_be_in_no_group(data):
+    groups = np.zeros((len(data.y_val), 2), dtype=bool)
+    groups[:2, 0] = groups[2:4, 1] = True
+    clf = HSFMClassifierCV(**QUICK)
+    clf.fit(data.X_train, data.y_train, data.X_val, data.y_val, groups_val=groups)
+    assert np.isfinite(clf.best_score_)

@@ -92,8 +92,7 @@ def test_classes_of_few_samples_are_not_split():
     finder = ShortcutFinder(random_state=0).fit(data.X_train[tiny], data.y_train[tiny])
     assert finder.found_ is None
     assert finder.reason_ == (
-        "Too few samples to tell: the classes have 20 to 20, and 4 of each and 32 of one are "
-        "needed."
+        "The classes have 20 to 20 samples; 4 of each and 32 of one are needed."
     )
     assert np.array_equal(finder.predict(data.X_test, data.y_test), 2 * data.y_test)
     assert (finder.score_samples(data.X_test, data.y_test) == 0).all()

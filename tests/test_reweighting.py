@@ -87,7 +87,7 @@ def test_where_nothing_is_found_the_head_is_class_balanced_and_the_user_is_told(
 def test_too_few_samples_are_told():
     rng = np.random.RandomState(0)
     X, y = rng.normal(size=(30, 4)), np.arange(30) % 2
-    with pytest.warns(UserWarning, match=r"too few samples to tell\. Too few samples to tell"):
+    with pytest.warns(UserWarning, match=r"too few samples to tell\. The classes have 15 to 15"):
         clf = HSFMClassifierCV(random_state=0).fit(X, y)
     assert clf.verdict_ == "too few samples to tell"
     assert clf.summary().count("class ") == 2

@@ -94,3 +94,19 @@ def test_mined_rows_stay_clear_of_those_that_choose(data):
     groups = data.groups_val[:, None] == np.arange(4)
     mined, _ = mined_and_selecting(data.y_val, groups, 0.5, rng)
     assert set(clf.hard_indices_.ravel()) == set(np.flatnonzero(mined))
+
+
+def test_every_group_judges_however_few_its_rows():
+    y_val = np.arange(24) % 2
+    for k in range(1, 4):
+        groups = np.zeros((24, 2), dtype=bool)  # most rows are in no group
+        for c in (0, 1):
+            groups[np.flatnonzero(y_val == c)[:k], c] = True
+        for seed in range(20):
+            rng = np.random.RandomState(seed)
+            mined, selecting = mined_and_selecting(y_val, groups, 0.5, rng)
+            assert groups[selecting].any(axis=0).all()
+            assert (mined | selecting).all()
+            both = mined & selecting
+            assert groups[both].any(axis=1).all()  # the only row of a group does both
+            assert both.sum() == 0 or k == 1

@@ -241,7 +241,7 @@ class ShortcutFinder(BaseEstimator):
         shown = f"skewness {mean:.2f} ± {error:.2f}, {NONE_BELOW} would be needed"
         if np.isnan(mean):
             self.found_ = None
-            self.reason_ = "Too few samples to tell: no class could be compared with another."
+            self.reason_ = "No class could be compared with another."
             return
         self.found_ = bool(mean > NONE_BELOW)
         self.reason_ = (
@@ -258,8 +258,8 @@ class ShortcutFinder(BaseEstimator):
         nothing = np.full((2, n_classes), np.nan)
         self._answer(Evidence(*nothing), np.zeros(n_classes, dtype=int))
         self.reason_ = (
-            f"Too few samples to tell: the classes have {sizes.min()} to {sizes.max()}, and "
-            f"{2 * self.cv} of each and {MIN_CLASS} of one are needed."
+            f"The classes have {sizes.min()} to {sizes.max()} samples; {2 * self.cv} of each and "
+            f"{MIN_CLASS} of one are needed."
         )
         self._state, self.scores_ = None, np.zeros(len(y))
         self.threshold_ = np.full(n_classes, np.inf)
