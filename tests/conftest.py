@@ -6,11 +6,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sklearn
 import torch
+from PIL import Image
 
 from sklearn_hsfm.datasets import load_features, make_spurious_features
+from tests.small_network import Small
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -45,6 +48,30 @@ def real_features():
         return load_features(path)
 
     return load
+
+
+@pytest.fixture
+def small():
+    """Return a network that is quick."""
+    torch.manual_seed(0)
+    return Small()
+
+
+@pytest.fixture(scope="session")
+def pixels():
+    """Return images as an array."""
+    return np.random.RandomState(0).randint(256, size=(7, 12, 10, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def files(pixels, tmp_path):
+    """Return the same images as files."""
+    folder = tmp_path / "images" / "deep"
+    folder.mkdir(parents=True)
+    paths = [folder / f"{i}.png" for i in range(len(pixels))]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
 
 
 def pytest_collection_modifyitems(items):

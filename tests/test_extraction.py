@@ -3,11 +3,7 @@
 import copy
 import importlib.util
 import pickle
-import sqlite3
-import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,58 +15,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from torch import nn
+from torchvision.models import resnet18
 
 from sklearn_hsfm import HSFMClassifier
 from sklearn_hsfm.extraction import FeatureCache, FeatureExtractor
-
-
-class Small(nn.Module):
-    """A network that is quick, with everything that eval mode must hold still."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, stride=2)
-        self.norm = nn.BatchNorm2d(8)
-        self.drop = nn.Dropout(0.5)
-        self.fc = nn.Linear(8, 2)
-        self.seen = 0
-
-    def forward(self, x):
-        self.seen += len(x)
-        return self.fc(self.drop(self.norm(self.stem(x)).relu().mean((2, 3))))
-
-
-def to_float(image):
-    if isinstance(image, torch.Tensor):
-        return image
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-
-
-@pytest.fixture
-def small():
-    torch.manual_seed(0)
-    return Small()
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    return np.random.RandomState(0).randint(256, size=(7, 12, 10, 3), dtype=np.uint8)
-
-
-def extractor(network, **params):
-    params = {"preprocess": to_float, "precision": "float32", "n_jobs": 2, **params}
-    return FeatureExtractor(network, **params)
-
-
-@pytest.fixture
-def files(pixels, tmp_path):
-    folder = tmp_path / "images" / "deep"
-    folder.mkdir(parents=True)
-    paths = [folder / f"{i}.png" for i in range(len(pixels))]
-    for path, image in zip(paths, pixels, strict=True):
-        Image.fromarray(image).save(path)
-    return paths
+from tests.small_network import extractor, to_float
 
 
 def test_every_kind_of_input_gives_the_same(small, pixels, files):
@@ -108,23 +57,28 @@ def test_features_are_what_enters_the_head(small, pixels):
     np.testing.assert_allclose(maps, small.stem(X).mean((2, 3)).detach(), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "width"),
-    [
-        ("resnet18", 512),
-        ("mobilenet_v3_small", 1024),
-        ("efficientnet_b0", 1280),
-        pytest.param("convnext_tiny", 768, marks=pytest.mark.slow),
-        pytest.param("swin_t", 768, marks=pytest.mark.slow),
-        pytest.param("vit_b_16", 768, marks=pytest.mark.slow),
-    ],
-)
-def test_backbones_by_name(name, width, pixels):
+def test_backbones_by_name(pixels):
     first, second = (
-        FeatureExtractor(name, weights=None).fit_transform(pixels[:2]) for _ in range(2)
+        FeatureExtractor("resnet18", weights=None).fit_transform(pixels[:2]) for _ in range(2)
     )
-    assert first.shape == (2, width)
+    assert first.shape == (2, 512)
     assert np.array_equal(first, second)  # random, but the same every time
+
+
+@pytest.mark.parametrize("weights", [None, "file", "DEFAULT"])
+def test_loading_touches_no_generator(weights, pixels, tmp_path, monkeypatch):
+    """Neither the CPU's, nor those of GPUs, at once or as soon as they are used."""
+    if weights == "file":
+        weights = tmp_path / "mine.pt"
+        torch.save(resnet18().state_dict(), weights)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *a, **k: STATE)
+    before, queued = torch.get_rng_state(), torch.cuda._lazy_seed_tracker.get_calls()
+    FeatureExtractor("resnet18", weights=weights, device="cpu").fit(pixels)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.cuda._lazy_seed_tracker.get_calls() == queued
+
+
+STATE = resnet18().state_dict()
 
 
 def test_auto_lowers_the_precision_only_where_it_is_good_enough(small, pixels, monkeypatch):
@@ -135,19 +89,6 @@ def test_auto_lowers_the_precision_only_where_it_is_good_enough(small, pixels, m
     assert exact.precision_ == "float32"
     features = extractor(small).fit_transform(pixels)
     np.testing.assert_array_equal(exact.transform(pixels), features)
-
-
-def test_a_weights_file(tmp_path, pixels, small):
-    torch.save({"state_dict": small.state_dict()}, tmp_path / "mine.pth")
-    other = Small()
-    other.fc = nn.Linear(8, 5)  # another number of classes
-    loaded = extractor(other, weights=tmp_path / "mine.pth").fit_transform(pixels)
-    assert np.array_equal(loaded, extractor(small).fit_transform(pixels))
-    torch.save({"stem.weight": torch.zeros(1)}, tmp_path / "wrong.pth")
-    with pytest.raises(ValueError, match=r"wrong.pth does not fit .*another architecture"):
-        extractor(other, weights=tmp_path / "wrong.pth").fit(pixels)
-    with pytest.raises(FileNotFoundError, match=r"absent.pth.*'DEFAULT'"):
-        extractor(other, weights=str(tmp_path / "absent.pth")).fit(pixels)
 
 
 def test_offline_says_where_the_file_belongs(pixels, tmp_path, monkeypatch):
@@ -261,9 +202,14 @@ def test_copies_give_the_same_and_carry_no_network(small, pixels):
     assert len(blob) < 10_000
     for again in (pickle.loads(blob), copy.deepcopy(named)):
         assert np.array_equal(again.transform(pixels), features)
-    changed = pickle.loads(blob).set_params(layer="output")
+
+
+def test_weights_that_changed_since_the_fit_are_refused(pixels, tmp_path):
+    torch.save(resnet18().state_dict(), tmp_path / "mine.pt")
+    blob = pickle.dumps(FeatureExtractor("resnet18", weights=tmp_path / "mine.pt").fit(pixels))
+    torch.save(resnet18().state_dict(), tmp_path / "mine.pt")
     with pytest.raises(ValueError, match="no longer what this extractor was fitted with"):
-        changed.transform(pixels)
+        pickle.loads(blob).transform(pixels)
 
 
 def test_the_network_that_is_passed_is_left_alone(small, pixels):
@@ -323,146 +269,6 @@ def test_a_broken_image_is_named_and_nothing_is_lost(small, files, tmp_path):
     with pytest.raises(ValueError, match=r"5\.png \(row 5 of 7\) cannot be read .*Unidentified"):
         fitted.transform(files)
     assert len(FeatureCache(tmp_path / "cache")) == 4
-
-
-# The cache.
-
-
-def test_the_cache_computes_an_image_once(small, files, pixels, tmp_path):
-    fitted = extractor(small, cache_dir=tmp_path).fit(files)
-    network = fitted._backbone.network
-    network.seen = 0
-    first = fitted.transform([*files, *files[:3]])
-    assert network.seen == 7
-    assert np.array_equal(first[:3], first[7:])
-    assert np.array_equal(fitted.transform(files[::-1]), first[:7][::-1])
-    assert network.seen == 7
-    again = extractor(small, cache_dir=tmp_path, batch_size=1).fit(files[:1])
-    again._backbone.network.seen = 0
-    assert np.array_equal(again.transform(files), first[:7])
-    assert again._backbone.network.seen == 0
-    Image.fromarray(pixels[6]).save(files[0])  # the same name, another image
-    # Computed in a batch of another size, which may round otherwise.
-    np.testing.assert_allclose(again.transform(files[:1])[0], first[6], atol=1e-6)
-
-
-def test_the_cache_is_keyed_by_what_makes_the_features(small, pixels, tmp_path):
-    def count(network, **params):
-        extractor(network, cache_dir=tmp_path, **params).fit_transform(pixels)
-        return len(FeatureCache(tmp_path))
-
-    assert count(small) == 7
-    assert count(small, n_jobs=1, batch_size=3) == 7
-    assert count(small, layer="output") == 14
-    assert count(small, precision="bfloat16") == 21
-    with torch.no_grad():
-        small.stem.weight[0, 0, 0, 0] += 1
-    assert count(small) == 28
-
-
-def test_a_corrupt_entry_is_computed_again(small, pixels, tmp_path):
-    fitted = extractor(small, cache_dir=tmp_path).fit(pixels)
-    first = fitted.transform(pixels)
-    with sqlite3.connect(tmp_path / "features.sqlite") as connection:
-        connection.execute("UPDATE features SET value = zeroblob(32) WHERE rowid = 3")
-    fitted._backbone.network.seen = 0
-    again = fitted.transform(pixels)
-    assert np.array_equal(np.delete(again, 2, axis=0), np.delete(first, 2, axis=0))
-    # Computed in a batch of one, which may round otherwise.
-    np.testing.assert_allclose(again[2], first[2], atol=1e-6)
-    assert fitted._backbone.network.seen == 1
-
-
-def test_a_corrupt_file_is_set_aside(small, pixels, tmp_path):
-    (tmp_path / "features.sqlite").write_bytes(b"no database at all, " * 200)
-    with pytest.warns(UserWarning, match="corrupt .* starts anew"):
-        extractor(small, cache_dir=tmp_path).fit_transform(pixels)
-    assert len(FeatureCache(tmp_path)) == 7
-    assert len(list(tmp_path.glob("*.broken-*"))) == 1
-
-
-def test_the_cache_is_bounded_and_cleared(tmp_path):
-    cache = FeatureCache(tmp_path, max_bytes=3 * 40)
-    vectors = {bytes([i]): np.full(10, i, dtype=np.float32) for i in range(3)}
-    for key, vector in vectors.items():
-        cache.put({key: vector})
-    cache.get([b"\x00"])  # used last, so it stays
-    cache.put({b"new": np.ones(10)})
-    assert cache.get([b"\x00", b"\x01", b"new"]).keys() == {b"\x00", b"new"}
-    assert len(cache) == 3
-    cache.clear()
-    assert len(cache) == 0
-
-
-def test_a_killed_run_goes_on(tmp_path, pixels, small):
-    """A process dies without a word in its third batch; the next computes the rest."""
-    torch.save(small.state_dict(), tmp_path / "small.pt")
-    np.save(tmp_path / "pixels.npy", pixels)
-    code = f"""
-        import os
-        import numpy as np, torch
-        from tests.test_extraction import Small, to_float
-        from sklearn_hsfm.extraction import FeatureExtractor
-        network = Small()
-        network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
-        X = np.load({str(tmp_path / "pixels.npy")!r})
-        fitted = FeatureExtractor(network, preprocess=to_float, precision="float32", batch_size=2,
-                                  cache_dir={str(tmp_path / "cache")!r}).fit(X)
-        own, count = fitted._backbone.network.stem.forward, [0]
-        def die(x):
-            count[0] += 1
-            if count[0] == 3:
-                os._exit(9)
-            return own(x)
-        fitted._backbone.network.stem.forward = die
-        fitted.transform(X)
-    """
-    root = Path(__file__).parents[1]
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, cwd=root)
-    assert ended.returncode == 9
-    assert len(FeatureCache(tmp_path / "cache")) == 4
-    fitted = extractor(small, cache_dir=tmp_path / "cache").fit(pixels)
-    fitted._backbone.network.seen = 0
-    expected = extractor(small).fit_transform(pixels)
-    np.testing.assert_allclose(fitted.transform(pixels), expected, atol=1e-6)
-    assert fitted._backbone.network.seen == 3
-
-
-def test_shards_of_two_processes_share_one_cache(tmp_path, files, pixels, small):
-    """Each process takes every second file; afterwards all features are there, the same."""
-    torch.save(small.state_dict(), tmp_path / "small.pt")
-    code = f"""
-        import sys, torch
-        from tests.test_extraction import Small, extractor
-        network = Small()
-        network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
-        shard = {[str(f) for f in files]!r}[int(sys.argv[1])::2]
-        extractor(network, cache_dir={str(tmp_path / "cache")!r}).fit(shard).transform(shard)
-    """
-    root = Path(__file__).parents[1]
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    shards = [subprocess.Popen([*command, str(k)], cwd=root) for k in range(2)]
-    assert [shard.wait() for shard in shards] == [0, 0]
-    fitted = extractor(small, cache_dir=tmp_path / "cache").fit(files)
-    fitted._backbone.network.seen = 0
-    features = fitted.transform(files)
-    assert fitted._backbone.network.seen == 0  # nothing was left to compute
-    np.testing.assert_allclose(features, extractor(small).fit_transform(pixels), atol=1e-6)
-
-
-def test_two_processes_write_at_once(tmp_path):
-    code = f"""
-        import numpy as np
-        from sklearn_hsfm.extraction import FeatureCache
-        cache = FeatureCache({str(tmp_path)!r})
-        for i in range(30):
-            cache.put({{b"%d" % i: np.full(4, i)}})
-    """
-    writers = [subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)]) for _ in range(2)]
-    assert [w.wait() for w in writers] == [0, 0]
-    found = FeatureCache(tmp_path).get([b"%d" % i for i in range(30)])
-    assert len(found) == 30
-    assert all((v == int(k)).all() for k, v in found.items())
 
 
 def test_progress_is_silent_unless_asked(small, pixels, capsys):

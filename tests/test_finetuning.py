@@ -1,5 +1,9 @@
 """ERM fine-tuning: it learns, resumes, hands over, and is a scikit-learn classifier."""
 
+import copy
+import errno
+import hashlib
+import os
 import pickle
 import types
 from pathlib import Path
@@ -14,6 +18,7 @@ from torch import nn
 from sklearn_hsfm import HSFMClassifier
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.finetuning import ERMClassifier, make_hsfm_pipeline
+from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
 
 
 class Small(nn.Module):
@@ -113,8 +118,8 @@ class Stopper:
             raise KeyboardInterrupt
         return image
 
-    def __repr__(self):
-        return "Stopper()"  # the settings of a run are its parameters as they print
+    def __getstate__(self):
+        return {}  # a run is known by the state of its parameters, and these change no image
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle"])
@@ -138,22 +143,103 @@ def test_a_schedule_resumes_in_the_middle(network, scenes, tmp_path, schedule):
 def test_a_run_killed_while_it_writes_resumes(network, scenes, tmp_path, monkeypatch):
     X, y = scenes
     whole = erm(network).fit(X, y)
-    save, n_saved = torch.save, []
+    replace, n_written = os.replace, []
 
-    def die(state, path, *args, **kwargs):
-        save(state, path, *args, **kwargs)
-        n_saved.append(path)
-        if "last" in str(path) and sum("last" in str(p) for p in n_saved) == 3:
-            Path(path).write_bytes(b"half of it")
-            raise OSError("killed")
+    def die(part, path):
+        n_written.append(path)
+        if len(n_written) == 3:
+            Path(part).write_bytes(b"half of it")
+            raise SystemExit
+        replace(part, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", die)
-        with pytest.raises(OSError, match="killed"):
+        patch.setattr(os, "replace", die)
+        with pytest.raises(SystemExit):
             erm(network, checkpoint_dir=tmp_path).fit(X, y)
     resumed = erm(network, checkpoint_dir=tmp_path).fit(X, y)
     assert np.array_equal(weights_of(resumed), weights_of(whole))
     np.testing.assert_array_equal(resumed.history_["train_loss"], whole.history_["train_loss"])
+
+
+def test_a_disk_that_is_full_changes_no_fit(network, scenes, tmp_path, monkeypatch):
+    X, y = scenes
+    whole = erm(network).fit(X, y)
+
+    def full(part, path):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(UserWarning, match=rf"Training goes on, .*{tmp_path}.*no space") as caught:
+        clf = erm(network, checkpoint_dir=tmp_path).fit(X, y)
+    assert len(caught) == 1
+    assert np.array_equal(weights_of(clf), weights_of(whole))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "evil"])
+def test_a_damaged_checkpoint_is_refused(network, scenes, tmp_path, damage):
+    X, y = scenes
+    erm(network, epochs=2, checkpoint_dir=tmp_path).fit(X, y)
+    (path,) = tmp_path.iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    evil = pickle.dumps(Evil(tmp_path / "ran"), protocol=2)
+    mark = b"sklearn_hsfm run 1\n" + hashlib.sha256(evil).hexdigest().encode() + b"\n"
+    path.write_bytes(
+        {"truncated": content[:500], "empty": b"", "flipped": content, "evil": mark + evil}[damage]
+    )
+    with pytest.raises(ValueError, match=rf"{path} is damaged.*Remove it to start anew"):
+        erm(network, checkpoint_dir=tmp_path).fit(X, y)
+    assert not (tmp_path / "ran").exists()
+
+
+class Evil:
+    """A pickle that writes a file where it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_run_is_known_by_all_that_makes_it(network, scenes, tmp_path):
+    """Each in a folder of its own, after a run that differs in one thing."""
+    X, y = scenes
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other.stem[0].weight += 1e-3
+    gain = 2
+    cases = {
+        "rows": (erm(network), (X[::-1], y)),
+        "rows, validation_rows": (erm(network), (X, np.roll(y, 1))),
+        "network": (erm(other), (X, y)),
+        "augment": (erm(network, augment=lambda image: image if gain else None), (X, y)),
+        "random_state": (erm(network).set_params(random_state=1), (X, y)),
+        "precision": (erm(network, precision="bfloat16"), (X, y)),
+        "validation_rows": (erm(network), (X, y, X[:9], y[:9])),
+    }
+    for i, (differs, (clf, args)) in enumerate(cases.items()):
+        erm(network, epochs=1, checkpoint_dir=tmp_path / str(i)).fit(X, y)
+        with pytest.raises(ValueError, match=rf"other settings or data: .*{differs}"):
+            clf.set_params(checkpoint_dir=tmp_path / str(i), epochs=1).fit(*args)
+    with pytest.raises(ValueError, match="holds a run of 1 epochs, and epochs=0"):
+        CheckpointFile(tmp_path / "0").check({"history": "[{}]", "parts": "{}"}, {}, 0)
+
+
+def test_a_run_without_a_seed_goes_on_with_its_own(network, scenes, tmp_path):
+    X, y = scenes
+    first = erm(network, epochs=2, checkpoint_dir=tmp_path).set_params(random_state=None).fit(X, y)
+    again = erm(network, epochs=3, checkpoint_dir=tmp_path).set_params(random_state=None).fit(X, y)
+    assert np.array_equal(again.history_["valid_loss"][:2], first.history_["valid_loss"])
+
+
+def test_a_run_that_cannot_be_known_again_has_no_checkpoints(network, scenes, tmp_path):
+    X, y = scenes
+    with open(__file__) as file:
+        clf = erm(network, augment=lambda image: image if file else None, checkpoint_dir=tmp_path)
+        with pytest.raises(ValueError, match=r"augment: TextIOWrapper .*checkpoint_dir=None"):
+            clf.fit(X, y)
 
 
 @pytest.mark.parametrize("schedule", [None, "cosine", "step", "one-cycle"])

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_hsfm._image_files import image_files
 from sklearn_hsfm.datasets._image_sets import SPLITS, folder_with, image_bunch
+from sklearn_hsfm.extraction._image_files import image_files
 
 
 def load_waterbirds(folder):

@@ -1,19 +1,30 @@
 """Backbones by name, file or module, with the preprocessing that belongs to them."""
 
 import copy
-import hashlib
 import os
-import re
 import threading
 from contextlib import contextmanager
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from sklearn_hsfm.extraction._engines import openvino_engine, torch_engine
+from sklearn_hsfm.extraction._identity import Identity, identify
+from sklearn_hsfm.extraction._last_layer import find_tap, tapped
+from sklearn_hsfm.extraction._preprocessing import Published, Ready, preprocessing_of
+from sklearn_hsfm.extraction._seeds import seeded
+from sklearn_hsfm.extraction._weights import load_file
 
 SEED = 0  # of weights=None: the same random network everywhere
+
+
+class Loaded(NamedTuple):
+    """A network of one's own, what belongs before it, and its head if a file had another."""
+
+    network: nn.Module
+    preprocess: object
+    unread: str | None
 
 
 class Backbone:
@@ -23,31 +34,29 @@ class Backbone:
     ----------
     network : torch.nn.Module
     preprocess : callable
-        From a PIL image, or float tensor (3, H, W) in [0, 1], to a tensor.
-    identity : str
-        Hash of architecture, weights, layer and preprocessing.
+        From a PIL image, or a float tensor (3, H, W), to a tensor.
+    tap : Tap
+        Where the features are.
+    network_id : Identity
+        Of the network, its weights, and where the features are.
     """
 
-    def __init__(self, network, preprocess, layer):
-        self.network, self.preprocess = network.eval().requires_grad_(False), preprocess
-        self._find = _tap(network, layer)
-        self.identity = _identity(network, preprocess, layer)
+    def __init__(self, loaded, preprocess, tap=None, layer=None, batch=None):
+        self.network = loaded.network.eval().requires_grad_(False)
+        self.preprocess = preprocess
+        own, gaps = identify(self.network)  # before it has run: it may count, or keep things
+        if tap is None:
+            tap = find_tap(self.network, layer, batch)
+            check_head(loaded.unread, tap)
+        self.tap = tap
+        self.network_id = Identity(identify(own, *map(str, tap)).digest, gaps)
+        self._find = tapped(self.network, tap)
         self._compiled = {}
         self._alone = threading.Lock()
 
     def features(self, batch):
         """Return the features of a preprocessed batch, (n, n_features)."""
-        out = self._find(batch)
-        if out.ndim == 4:  # maps: mean over space
-            out = out.mean((2, 3))
-        elif out.ndim == 3:  # tokens: mean over them
-            out = out.mean(1)
-        if out.ndim != 2:
-            raise ValueError(
-                f"The layer gives shape {tuple(out.shape)} for {len(batch)} images; it must "
-                "give vectors, maps or tokens. Choose another layer."
-            )
-        return out
+        return self._find(batch)
 
     def runner(self, engine, device, precision):
         """Return a function from a preprocessed batch to its features, an array."""
@@ -65,50 +74,59 @@ class Backbone:
         return one_thread_at_a_time
 
 
-def load_backbone(backbone, weights, layer, preprocess):
-    """Return the `Backbone` that the parameters of `FeatureExtractor` name."""
-    return Backbone(*load_network(backbone, weights, preprocess), layer)
-
-
 def load_network(backbone, weights, preprocess):
-    """Return a network of one's own and the preprocessing that belongs to it."""
+    """Return the `Loaded` network that the parameters of `FeatureExtractor` name."""
+    unread = None
     if hasattr(backbone, "module_"):  # fine-tuned by an estimator
         network, own = copy.deepcopy(backbone.module_).cpu(), backbone.preprocess_
     elif isinstance(backbone, nn.Module):
-        network, own = copy.deepcopy(backbone).cpu(), imagenet_preprocessing()
+        if any(isinstance(m, torch.jit.ScriptModule) for m in backbone.modules()):
+            raise TypeError(
+                "backbone is scripted or traced: it hides its layers, and torch copies it wrongly. "
+                "Pass the module that it was made from."
+            )
+        network, own = copy.deepcopy(backbone).cpu(), None
         if weights not in ("DEFAULT", None):
-            _load_file(network, weights)
+            unread = load_file(network, weights)
     elif backbone.startswith("timm:"):
-        network, own = _timm(backbone.removeprefix("timm:"), weights)
+        network, own, unread = _timm(backbone.removeprefix("timm:"), weights)
     elif backbone.startswith("open_clip:"):
-        network, own = _open_clip(backbone.removeprefix("open_clip:"), weights)
+        network, own, unread = _open_clip(backbone.removeprefix("open_clip:"), weights)
     else:
-        network, own = _torchvision(backbone, weights)
-    return network, own if preprocess == "auto" else preprocess
+        network, own, unread = _torchvision(backbone, weights)
+    if preprocess is None:
+        preprocess = Ready()
+    elif preprocess == "auto":
+        preprocess = preprocessing_of(network) if own is None else own
+    return Loaded(network, preprocess, unread)
 
 
-def imagenet_preprocessing():
-    """Return resize to 256, crop of 224, and the mean and deviation of ImageNet."""
-    from torchvision.transforms._presets import ImageClassification
-
-    return ImageClassification(crop_size=224)
+def check_head(unread, tap):
+    """Refuse features that a layer makes which the file of weights had not."""
+    if unread is not None and not (tap.before and tap.module == unread):
+        raise ValueError(
+            f"The file of weights has no {unread!r} of this shape, so that layer is random, and "
+            f"the features depend on it. Pass layer='pool', if {unread!r} is the head, or weights "
+            "of this network."
+        )
 
 
 def _torchvision(name, weights):
     from torchvision import models
 
-    try:
-        default = models.get_model_weights(name).DEFAULT
-    except ValueError as error:
+    if name not in models.list_models(models):
         near = [n for n in models.list_models(models) if n.startswith(name[:4].lower())]
         raise ValueError(
             f"backbone={name!r} is not a classification model of torchvision"
             f"{'; near it: ' + ', '.join(near) if near else ''}. Models of other libraries are "
             "'timm:NAME' and 'open_clip:NAME'; any torch module can be passed itself."
-        ) from error
+        )
+    default = models.get_model_weights(name).DEFAULT
     if weights == "DEFAULT":
         try:
-            return models.get_model(name, weights=default), default.transforms()
+            with seeded(SEED):  # layers are drawn before they are read
+                network = models.get_model(name, weights=default)
+            return network, Published(default.transforms()), None
         except OSError as error:
             folder = os.path.join(torch.hub.get_dir(), "checkpoints")
             raise OSError(
@@ -116,24 +134,19 @@ def _torchvision(name, weights):
                 f"network, fetch {default.url} and put the file into {folder}, or pass its path "
                 "as weights=PATH. weights=None takes random ones."
             ) from error
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+    with seeded(SEED):
         network = models.get_model(name, weights=None)
-    if weights is not None:
-        _load_file(network, weights)
-    return network, default.transforms()
+    unread = None if weights is None else load_file(network, weights)
+    return network, Published(default.transforms()), unread
 
 
 def _timm(name, weights):
     timm = _need("timm", "timm")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        with _fetching(f"timm:{name}", weights):
-            network = timm.create_model(name, pretrained=weights == "DEFAULT")
-    if weights not in ("DEFAULT", None):
-        _load_file(network, weights)
+    with seeded(SEED), _fetching(f"timm:{name}", weights):
+        network = timm.create_model(name, pretrained=weights == "DEFAULT")
+    unread = None if weights in ("DEFAULT", None) else load_file(network, weights)
     config = timm.data.resolve_model_data_config(network)
-    return network, timm.data.create_transform(**config, is_training=False)
+    return network, Published(timm.data.create_transform(**config, is_training=False)), unread
 
 
 class _ImageTower(nn.Module):
@@ -152,13 +165,18 @@ def _open_clip(name, weights):
     name, _, tag = name.partition("/")
     if weights == "DEFAULT":
         tags = open_clip.list_pretrained_tags_by_model(name)
-        weights = tag or (tags[0] if tags else None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        given = None if weights is None else os.fspath(weights)
-        with _fetching(f"open_clip:{name}", weights):
-            model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=given)
-    return _ImageTower(model), preprocess
+        if tag and tag not in tags:  # it would take a path, and may unpickle what is there
+            raise ValueError(
+                f"backbone='open_clip:{name}/{tag}': the published weights of {name} are "
+                f"{', '.join(tags) or 'none'}. Files are passed as weights=PATH."
+            )
+        tag = tag or (tags[0] if tags else None)
+    published = tag if weights == "DEFAULT" else None
+    with seeded(SEED), _fetching(f"open_clip:{name}", weights):
+        model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=published)
+    tower = _ImageTower(model)
+    unread = None if weights in ("DEFAULT", None) else load_file(tower.model, weights)
+    return tower, Published(preprocess), unread and f"model.{unread}"
 
 
 @contextmanager
@@ -167,7 +185,7 @@ def _fetching(name, weights):
     try:
         yield
     except Exception as error:  # each library and each of its versions raises its own
-        if weights is None:
+        if weights != "DEFAULT":
             raise
         raise OSError(
             f"The weights of {name} could not be loaded ({type(error).__name__}: {error}). Where "
@@ -183,81 +201,3 @@ def _need(module, extra):
         raise ImportError(
             f"This backbone needs {module}: pip install 'sklearn_hsfm[{extra}]'."
         ) from error
-
-
-def _load_file(network, path):
-    """Load a state dict, or a checkpoint that holds one; only a head may differ."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights={str(path)!r} is no file. Pass the path of a state dict saved by torch, "
-            "'DEFAULT' for the published weights, or None for random ones."
-        )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model", "model_state_dict"):
-        state = state.get(key, state) if isinstance(state.get(key), dict) else state
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    own, head = network.state_dict(), last_linear(network)[0]
-    differ = [n for n in own if n not in state or state[n].shape != own[n].shape]
-    differ += [n for n in state if n not in own]
-    wrong = [n for n in differ if head is None or not n.startswith(head + ".")]
-    if wrong:
-        raise ValueError(
-            f"{path.name} does not fit the backbone: {len(wrong)} of {len(own)} entries are "
-            f"missing, unknown or of another shape, first {wrong[:3]}. Was it saved from another "
-            "architecture?"
-        )
-    network.load_state_dict({n: v for n, v in state.items() if n not in differ}, strict=False)
-
-
-def last_linear(network):
-    """Return name and module of the last linear layer, the head; None without one."""
-    found = None, None
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Linear):
-            found = name, module
-    return found
-
-
-def _tap(network, layer):
-    """Return a function from a batch to what enters the head, or leaves a named layer."""
-    if layer == "output":
-        return network
-    seen = []
-    if layer == "pool":
-        head = last_linear(network)[1]
-        if head is None:  # it gives features already
-            return network
-        head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    else:
-        modules = dict(network.named_modules())
-        if layer not in modules:
-            raise ValueError(
-                f"layer={layer!r} is no module of the backbone. It is 'pool', 'output', or one "
-                f"of: {', '.join(n for n in modules if n and '.' not in n)} and what is in them."
-            )
-        modules[layer].register_forward_hook(lambda module, inputs, output: seen.append(output))
-
-    def tapped(batch):
-        seen.clear()
-        network(batch)
-        if not seen:
-            raise ValueError(f"layer={layer!r} took no part in the forward pass; name another.")
-        return seen.pop()
-
-    return tapped
-
-
-def _identity(network, preprocess, layer):
-    digest = hashlib.sha256(f"{described(network)}\0{layer}\0{described(preprocess)}".encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def described(part):
-    """Return what an object is, alike in every process: no addresses, but a function's code."""
-    code = getattr(part, "__code__", None)
-    inside = "" if code is None else f"{code.co_code.hex()} {code.co_names} {code.co_consts!r}"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{part!r} {inside}")

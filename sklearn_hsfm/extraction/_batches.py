@@ -1,12 +1,15 @@
 """Images through a network batch by batch, while the next ones are decoded."""
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import islice
 
 import torch
 
 from sklearn_hsfm._progress import bar
+from sklearn_hsfm.extraction._preprocessing import Published, Ready
 
 _AHEAD = 3  # batches that are decoded while one is in the network
 
@@ -16,24 +19,30 @@ def decoders(n_jobs=None):
     return ThreadPoolExecutor(n_jobs or min(8, os.cpu_count() or 1))
 
 
-def run_batches(run, images, rows, preprocess, batch_size, n_jobs=None, progress=False):
+def run_batches(
+    run, images, rows, preprocess, batch_size, n_jobs=None, progress=False, checked=None
+):
     """Yield the rows of each batch and their features.
 
     ``run`` takes a batch of preprocessed images; ``n_jobs`` and ``progress`` are those of
-    `FeatureExtractor`.
+    `FeatureExtractor`. ``checked``, where it is given, is called with each row and its image.
     """
-    load = _Loader(images, preprocess)
+    load = Loader(images, preprocess, n_jobs, checked)
     batches = (list(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))
     with (
         decoders(n_jobs) as pool,
         bar(progress, total=len(rows), unit="image") as shown,
     ):
-        waiting = [(b, [pool.submit(load, row) for row in b]) for b in islice(batches, _AHEAD)]
+
+        def start(batch):  # items are fetched here, in the one thread that calls this
+            return batch, [pool.submit(load, row, images.fetch(row)) for row in batch]
+
+        waiting = [start(batch) for batch in islice(batches, _AHEAD)]
         try:
             while waiting:
                 batch, tensors = waiting.pop(0)
-                pixels = torch.stack([tensor.result() for tensor in tensors])
-                waiting += [(b, [pool.submit(load, row) for row in b]) for b in islice(batches, 1)]
+                pixels = stacked([tensor.result() for tensor in tensors], batch, images)
+                waiting += [start(batch) for batch in islice(batches, 1)]
                 values = run(pixels)
                 shown.update(len(batch))
                 yield batch, values
@@ -43,17 +52,48 @@ def run_batches(run, images, rows, preprocess, batch_size, n_jobs=None, progress
                     tensor.cancel()
 
 
-class _Loader:
-    """Decode and preprocess an image; errors name it."""
+class Loader:
+    """Decode and preprocess an image; errors name it.
 
-    def __init__(self, images, preprocess):
-        self.images, self.preprocess = images, preprocess
+    A preprocessing that is not ours may hold state, and so sees one image at a time, unless
+    threads were asked for.
+    """
 
-    def __call__(self, row):
-        try:
-            return self.preprocess(self.images.load(row))
-        except Exception as error:
+    def __init__(self, images, preprocess, n_jobs=None, checked=None):
+        self.images, self.preprocess, self.checked = images, preprocess, checked
+        bears_threads = n_jobs is not None or isinstance(preprocess, Published | Ready)
+        self._one_at_a_time = nullcontext() if bears_threads else threading.Lock()
+
+    def __call__(self, row, item):
+        """Return the tensor of an item that was fetched."""
+        image = self.images.decode(item, row)
+        if self.checked is not None:
+            self.checked(row, image)
+        with self._one_at_a_time:
+            return preprocessed(image, self.preprocess, self.images.name(row))
+
+
+def preprocessed(image, preprocess, name):
+    """Return the tensor that a preprocessing makes of an image; errors name the image."""
+    try:
+        tensor = preprocess(image)
+    except Exception as error:
+        raise ValueError(
+            f"{name}: preprocessing fails with {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+        kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise TypeError(f"{name}: preprocess returns {kind}; it must return a float tensor.")
+    return tensor
+
+
+def stacked(tensors, rows, images):
+    """Return preprocessed images as a batch."""
+    for row, tensor in zip(rows, tensors, strict=True):
+        if tensor.shape != tensors[0].shape:
             raise ValueError(
-                f"{self.images.name(row)} cannot be read as an image: {type(error).__name__}: "
-                f"{error}. Remove it, and its row of y, or replace the file."
-            ) from error
+                f"Images of a batch have one size, but {images.name(rows[0])} is "
+                f"{tuple(tensors[0].shape)} after preprocessing and {images.name(row)} "
+                f"{tuple(tensor.shape)}. Resize and crop in preprocess, or pass batch_size=1."
+            )
+    return torch.stack(tensors)

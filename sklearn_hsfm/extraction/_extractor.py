@@ -1,7 +1,7 @@
 """FeatureExtractor: images in, features of a frozen backbone out."""
 
-import hashlib
 import os
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -18,11 +18,12 @@ from torch import nn
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm.extraction._backbones import load_backbone
-from sklearn_hsfm.extraction._batches import decoders, run_batches
+from sklearn_hsfm.extraction._backbones import Backbone, load_network
+from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._engines import PRECISIONS, check_engine
 from sklearn_hsfm.extraction._images import Images
+from sklearn_hsfm.extraction._keys import Keys, fill
 
 _TOLERANCE = 0.01  # relative error of features that a faster precision or engine may have
 
@@ -40,11 +41,16 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Published weights, downloaded once; a file that torch saved; or random ones, the same
         every time. A network that is passed keeps its own unless a path is given.
     layer : str, default="pool"
-        "pool" is what enters the last linear layer, "output" what the network returns, else
-        the output of a module by its name. Maps are averaged over space, tokens over tokens.
-    preprocess : "auto" or callable, default="auto"
+        "pool" is what enters the last linear layer, the one whose product is the output of the
+        network, as ``fit`` proves on one image; of a network without one, as its head was taken
+        off, the vector that it returns. "output" is what the network returns, else the output of
+        a module by its name. Maps are averaged over space, tokens over tokens.
+    preprocess : "auto", callable or None, default="auto"
         From an RGB PIL image (or a float tensor, for float arrays) to a tensor. "auto" is what
-        belongs to the weights; for a network, resize to 256, crop of 224, ImageNet's mean.
+        belongs to the weights, or to a network of torchvision or timm that is passed; other
+        networks take float tensors as they are, and need a callable for anything else. None
+        takes float tensors as they are for any network, such as those of a data set that
+        transforms its images itself.
     batch_size : int, default=32
         Images in the network at once.
     engine : {"torch", "openvino"}, default="torch"
@@ -59,10 +65,12 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         and float32 as well where ``fit`` finds the others off by more than 1 %. OpenVINO has no
         float16.
     n_jobs : int or None, default=None
-        Threads that decode images while the network runs; None is one a core, 8 at most.
+        Threads that decode images while the network runs; None is one a core, 8 at most, of which
+        one at a time calls a ``preprocess`` of your own. A data set is called by one thread alone.
     cache_dir : path or None, default=None
         Folder of a `FeatureCache`. Images that have been seen, in whichever split, are not
-        computed again, and an interrupted run goes on where it stopped.
+        computed again, and an interrupted run goes on where it stopped. What cannot be written
+        there is a warning.
     cache_size : int or None, default=None
         Bytes of features to keep there; None keeps all.
     progress : "auto" or bool, default="auto"
@@ -77,7 +85,11 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     backbone_ : str, torch.nn.Module or estimator
         The backbone, fitted if it had to be.
     backbone_id_ : str
-        Hash of architecture, weights, layer and preprocessing.
+        Hash of the network, its weights and where its features are taken.
+    layer_ : str
+        The module whose input or output the features are, in words.
+    preprocess_ : callable
+        What images go through before the network.
     precision_ : str
         The precision that is used.
 
@@ -94,8 +106,18 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     `extract_shards` puts the features of many files into one file, on many processes or machines
     at once. Processes may also share ``cache_dir``: each calls ``transform(files[k::n])`` for its
     own ``k`` of ``n``, and ``transform(files)`` afterwards finds everything there. A file counts
-    as the same by path, time and size, so all must see it under one path; SQLite needs a file
+    as the same by path, times and size, so all must see it under one path; SQLite needs a file
     system whose locks work, which some network ones lack.
+
+    Features are kept under all that makes them: the state and code of network and
+    ``preprocess``, with closures, defaults, attributes and the globals that they read (but not
+    files that they read), the versions of torch, torchvision and Pillow, and the image. What has
+    no state that could be saved, as an open file, is not kept, with a warning; a class may leave
+    what changes no result, as a counter, out of ``__getstate__``.
+
+    Image files are turned upright as their EXIF orientation says, as are PIL images just opened;
+    images that were processed already are taken as they are. Of animated ones the first frame
+    counts. Transparency is dropped, and 16 bits of grey become 8. Hidden files are left out.
 
     A network is copied by every clone; wrap the fitted extractor into `FrozenEstimator` to
     avoid that. The network itself is not pickled where it has a name: it is loaded again.
@@ -114,7 +136,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "backbone": [str, nn.Module, HasMethods("fit")],
         "weights": [None, str, os.PathLike],
         "layer": [str],
-        "preprocess": [StrOptions({"auto"}), callable],
+        "preprocess": [StrOptions({"auto"}), callable, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "engine": [StrOptions(set(PRECISIONS))],
         "device": [str, torch.device],
@@ -176,13 +198,16 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Raises
         ------
         ValueError
-            If the backbone, its layer or its weights do not exist or fit; if ``X`` holds no
-            images; if the engine has no such precision or device, or is more than 1 % off.
+            If the backbone, its layer or its weights do not exist or fit; if no layer is proven
+            to be the last one and none is named; if ``X`` holds no images, or such as the
+            preprocessing does not take; if the engine has no such precision or device, or is more
+            than 1 % off.
         ImportError
             If the packages of the backbone or the engine are missing; the message names the
             extra.
         OSError
-            If weights cannot be downloaded; the message says where to put the file.
+            If weights cannot be downloaded; the message says where to put the file. If
+            ``cache_dir`` cannot be made.
         """
         if self.on_error != "raise":
             raise ValueError(
@@ -191,11 +216,17 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
         check_engine(self.engine, self.precision, self._device())
         images = Images(X)
+        if self.cache_dir is not None:
+            FeatureCache(self.cache_dir)  # an OSError if there can be none
         self.backbone_ = self.backbone
         if hasattr(self.backbone, "fit") and not hasattr(self.backbone, "module_"):
             self.backbone_ = clone(self.backbone).fit(X, y)
-        backbone = load_backbone(self.backbone_, self.weights, self.layer, self.preprocess)
-        self._backbone, self.backbone_id_ = backbone, backbone.identity
+        loaded = load_network(self.backbone_, self.weights, self.preprocess)
+        self.preprocess_ = loaded.preprocess
+        first = preprocessed(images.load(0), self.preprocess_, images.name(0))[None]
+        self._backbone = Backbone(loaded, self.preprocess_, layer=self.layer, batch=first)
+        self._tap, self.layer_ = self._backbone.tap, self._backbone.tap.described()
+        self.backbone_id_, self._gaps = self._backbone.network_id
         exact = self._one(images, "torch", "float32")
         self.precision_ = self._close_precision(images, exact)
         self.n_features_out_ = exact.shape[1]
@@ -235,7 +266,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
             A folder gives its image files, also of folders in it, in the order of their paths.
             Arrays are uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]. Of
-            a dataset's items that are tuples the first element counts.
+            a dataset's items that are tuples the first element counts. Floats are in [0, 1]
+            where they are preprocessed by what belongs to the backbone.
 
         Returns
         -------
@@ -245,49 +277,46 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Raises
         ------
         ValueError
-            If an image cannot be read, naming it. What was computed before is in the cache.
+            If an image cannot be read or preprocessed, naming it. What was computed before is in
+            the cache.
+        OSError
+            If the cache cannot be read.
         """
         check_is_fitted(self)
         return self._features_of(Images(X))
 
     def _features_of(self, images):
         features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
-        if self.cache_dir is None:
-            for rows, values in self._run(images, range(len(images))):
-                features[rows] = values
+        keys = None if self.cache_dir is None else self._keys()
+        if keys is not None and not keys.gaps:
+
+            def run(rows, checked):
+                return self._run(images, rows, checked=checked)
+
+            cache = FeatureCache(self.cache_dir, self.cache_size)
+            fill(features, images, keys, cache, run, self.n_jobs)
             return features
-        cache = FeatureCache(self.cache_dir, self.cache_size)
-        keys = self._keys(images)
-        known = cache.get(keys)
-        first = {}  # one image seen twice is computed once
-        for row, key in enumerate(keys):
-            if key not in known:
-                first.setdefault(key, row)
-        for rows, values in self._run(images, list(first.values())):
-            new = {keys[row]: value for row, value in zip(rows, values, strict=True)}
-            cache.put(new)
-            known |= new
-        for row, key in enumerate(keys):
-            features[row] = known[key]
+        if keys is not None:
+            warnings.warn(
+                f"Nothing is kept in cache_dir={str(self.cache_dir)!r}, for network or preprocess "
+                f"hold what cannot be told from another of its kind: {', '.join(keys.gaps)}.",
+                stacklevel=4,
+            )
+        for rows, values in self._run(images, range(len(images))):
+            features[rows] = values
         return features
 
-    def _keys(self, images):
-        settled = f"{self.backbone_id_}\0{self.engine}\0{self.precision_}\0".encode()
+    def _keys(self):
+        made_by = self.backbone_id_, self._gaps, self.preprocess_, self.engine, self.precision_
+        return Keys(*made_by)
 
-        def key(row):
-            return hashlib.sha256(settled + images.key(row, lambda: images.load(row))).digest()
-
-        with decoders(self.n_jobs) as pool:
-            return list(pool.map(key, range(len(images))))
-
-    def _run(self, images, rows, engine=None, precision=None):
+    def _run(self, images, rows, engine=None, precision=None, checked=None):
         """Yield rows and their features; only runs as fitted show progress."""
         backbone = self._loaded()
         run = backbone.runner(engine or self.engine, self._device(), precision or self.precision_)
         progress = self.progress if engine is None else False
-        return run_batches(
-            run, images, rows, backbone.preprocess, self.batch_size, self.n_jobs, progress
-        )
+        preprocess, size = backbone.preprocess, self.batch_size
+        return run_batches(run, images, rows, preprocess, size, self.n_jobs, progress, checked)
 
     def _device(self):
         compiled = self.engine != "torch"
@@ -296,8 +325,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _loaded(self):
         """Return the backbone; after unpickling it is loaded again, and must be the same."""
         if not hasattr(self, "_backbone"):
-            backbone = load_backbone(self.backbone_, self.weights, self.layer, self.preprocess)
-            if backbone.identity != self.backbone_id_:
+            loaded = load_network(self.backbone_, self.weights, self.preprocess)
+            backbone = Backbone(loaded, self.preprocess_, self._tap)
+            if backbone.network_id.digest != self.backbone_id_:
                 raise ValueError(
                     f"backbone={self.backbone!r} with weights={self.weights!r} is no longer what "
                     "this extractor was fitted with. Restore the weights, or fit it again."

@@ -3,13 +3,20 @@
 import copy
 import hashlib
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from sklearn_hsfm._image_files import SUFFIXES, image_files
+from sklearn_hsfm.extraction._image_files import (
+    SUFFIXES,
+    image_files,
+    read_image,
+    shown,
+    to_rgb,
+)
 
 
 class Images:
@@ -47,27 +54,51 @@ class Images:
         """Return the number of images."""
         return len(self._items)
 
-    def load(self, index):
-        """Return an image as an RGB PIL image, or as the float tensor (3, H, W) that it was."""
-        item = self._items[index]
-        if self.kind == "path":
-            return _open(item)
-        if self.kind == "dataset" and isinstance(item, tuple | list):
+    @property
+    def source(self):
+        """The items, as they were passed."""
+        return self._items
+
+    def fetch(self, index):
+        """Return an item as it was passed; call this from one thread, and `decode` from any.
+
+        What a dataset does may bear no second thread, nor does a PIL image that is not loaded.
+        """
+        try:
+            item = self._items[index]
+        except Exception as error:  # of a data set of somebody else's
+            raise ValueError(
+                f"The data set fails at {self.name(index)}: {type(error).__name__}: {error}"
+            ) from error
+        if self.kind == "dataset" and isinstance(item, tuple | list) and item:
             item = item[0]
         if isinstance(item, Image.Image):
-            return item.convert("RGB")
-        return _from_array(item, index)
+            with self._naming(index):
+                item.load()
+        return item
 
-    def key(self, index, image):
+    def decode(self, item, index):
+        """Return an item as an RGB PIL image, or as the float tensor (3, H, W) that it was."""
+        with self._naming(index):
+            if self.kind == "path":
+                return read_image(item)
+            return to_rgb(item) if isinstance(item, Image.Image) else _from_array(item)
+
+    def load(self, index):
+        """Return an image: `fetch` and `decode`."""
+        return self.decode(self.fetch(index), index)
+
+    def key(self, index, image=None):
         """Return what identifies an image: its file as it stands, or its content.
 
-        ``image`` is called to load it where only the content can tell.
+        ``image`` is the image where it is loaded already.
         """
         if self.kind == "path":
             path = os.path.abspath(self._items[index])
-            stat = os.stat(path)
-            return f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}".encode()
-        image = image()
+            stat = os.stat(path)  # a tool may set the time of a file, but not that of its change
+            times = f"\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0{stat.st_size}"
+            return os.fsencode(path) + times.encode()
+        image = self.load(index) if image is None else image
         if isinstance(image, Image.Image):
             data, form = image.tobytes(), f"uint8 {image.size}"
         else:
@@ -77,8 +108,18 @@ class Images:
     def name(self, index):
         """Return how an error message calls an image."""
         row = self._rows[index]
-        name = self._items[index] if self.kind == "path" else f"image {row}"
+        name = shown(self._items[index]) if self.kind == "path" else f"image {row}"
         return f"{name} (row {row} of {self._n_passed})"
+
+    @contextmanager
+    def _naming(self, index):
+        try:
+            yield
+        except Exception as error:  # each format of files has its own
+            raise ValueError(
+                f"{self.name(index)} cannot be read as an image: {type(error).__name__}: {error}. "
+                "Remove it, and its row of y, or replace it."
+            ) from error
 
 
 def _resolve(X):
@@ -107,12 +148,7 @@ def _of_list(items):
         raise ValueError("There are no images: an empty sequence was passed.")
     first = items[0]
     if all(isinstance(item, str | os.PathLike) for item in items):
-        missing = [str(item) for item in items if not os.path.isfile(item)]
-        if missing:
-            raise ValueError(
-                f"{len(missing)} of {len(items)} image files are not there, first {missing[0]!r}."
-            )
-        return [os.fspath(item) for item in items], "path"
+        return _existing([os.fspath(item) for item in items]), "path"
     if all(isinstance(item, Image.Image) for item in items):
         return items, "pil"
     if all(isinstance(item, np.ndarray | torch.Tensor) for item in items):
@@ -130,28 +166,35 @@ def _files_of(folder):
     files = [str(path) for path in image_files(folder)]
     if not files:
         raise ValueError(f"The folder {str(folder)!r} holds no image ({', '.join(SUFFIXES)}).")
+    return _existing(files)
+
+
+def _existing(files):
+    missing = [shown(file) for file in files if not os.path.isfile(file)]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(files)} image files are not there, first {missing[0]!r}."
+        )
     return files
 
 
 def _check_array_shape(shape, is_float, dtype):
     wanted = "uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]"
-    channels = shape[1] if is_float else shape[-1]
-    if len(shape) != 4 or channels != 3 or not (is_float or str(dtype).endswith("uint8")):
+    known = is_float or str(dtype).endswith("uint8")
+    if not known or len(shape) != 4 or shape[1 if is_float else -1] != 3:
         raise ValueError(f"Images have shape {tuple(shape)} and dtype {dtype}; wanted: {wanted}.")
     if not shape[0]:
         raise ValueError("There are no images: the array has no rows.")
 
 
-def _open(path):
-    with Image.open(path) as image:
-        return image.convert("RGB")
-
-
-def _from_array(item, index):
+def _from_array(item):
+    if not isinstance(item, np.ndarray | torch.Tensor):
+        raise TypeError(f"it is a {type(item).__name__}, and neither a PIL image nor an array")
     tensor = torch.as_tensor(np.array(item) if isinstance(item, np.ndarray) else item)
+    tensor = tensor.detach().cpu()
     _check_array_shape((1, *tensor.shape), tensor.is_floating_point(), tensor.dtype)
     if tensor.is_floating_point():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"image {index} has NaN or infinite pixels.")
+            raise ValueError("it has NaN or infinite pixels")
         return tensor.to(torch.float32)
     return Image.fromarray(tensor.numpy())

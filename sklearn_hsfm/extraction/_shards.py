@@ -2,10 +2,7 @@
 
 import functools
 import hashlib
-import os
 import pickle
-import uuid
-from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from sklearn.utils.parallel import delayed
 from sklearn_hsfm._parallel import results
 from sklearn_hsfm.extraction._extractor import FeatureExtractor
 from sklearn_hsfm.extraction._images import Images
+from sklearn_hsfm.extraction._whole_files import whole
 
 
 def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbose=0):
@@ -56,9 +54,12 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
         If ``extractor`` is not fitted.
     ValueError
         If files are missing, all of them looked for before any is read; if an image cannot be
-        read, naming it and its row in ``X``: the shards that were done stay.
+        read, naming it and its row in ``X``: the shards that were done stay. If network or
+        preprocessing hold what cannot be told from another of its kind, as an open file.
     FileNotFoundError
         If the processes do not share ``folder``.
+    OSError
+        If the disk is full, or the folder not to be written; the shards that were done stay.
 
     See Also
     --------
@@ -66,11 +67,12 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
 
     Notes
     -----
-    File names are hashes of all that made the features: backbone, engine, precision, and path,
-    time and size of each image, in their order. A replaced image costs the shard that it is in;
-    one that was added or removed also those after it. Results of other images, and the shards of
-    runs that were given up, are never read and never removed: delete them, and files ending in
-    ``.part``, as you like. Beside the result its shards need as much space again, for a while.
+    File names are hashes of all that made the features, as the keys of the cache of
+    `FeatureExtractor`, with path, times and size of each image, in their order. A replaced image
+    costs the shard that it is in; one that was added or removed also those after it. Results of
+    other images, and the shards of runs that were given up, are never read and never removed:
+    delete them, and files ending in ``.part``, as you like. Beside the result its shards need as
+    much space again, for a while.
 
     Machines must see images and ``folder`` under the same paths. Every task decodes with the
     ``n_jobs`` threads of the extractor. As shards are whole batches, the features are those of
@@ -96,15 +98,15 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
     images = _checked(extractor, X, shard_size)
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    keys = extractor._keys(images)
-    path = folder / f"features-{_digest(keys)}.npy"
-    if not path.exists():
+    keys = _keys(extractor, images)
+    path, width = folder / f"features-{_digest(keys)}.npy", extractor.n_features_out_
+    if not _is_whole(path, len(keys), width):
         size = -(-shard_size // extractor.batch_size) * extractor.batch_size
         parts = list(gen_batches(len(keys), size))
         shards = [folder / f"shard-{_digest(keys[rows])}.npy" for rows in parts]
         _compute(extractor, images, parts, shards, n_jobs, verbose)
-        if not path.exists():  # another process may have been as far
-            _put_together(shards, path, (len(keys), extractor.n_features_out_))
+        if not _is_whole(path, len(keys), width):  # another process may have been as far
+            _put_together(shards, path, (len(keys), width))
         for shard in shards:
             shard.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
@@ -132,13 +134,26 @@ def _checked(extractor, X, shard_size):
     return images
 
 
+def _keys(extractor, images):
+    keys = extractor._keys()
+    if keys.gaps:
+        raise ValueError(
+            "Shards are named by what made them, and network or preprocess of the extractor hold "
+            f"what cannot be told from another of its kind: {', '.join(keys.gaps)}. Hold what "
+            "can be pickled, or save what extractor.transform(X) returns with numpy.save."
+        )
+    return keys.all_of(images, extractor.n_jobs)
+
+
 def _digest(keys):
     return hashlib.sha256(b"".join(keys)).hexdigest()[:32]
 
 
 def _compute(extractor, images, parts, shards, n_jobs, verbose):
     """Write the shards that are not there."""
-    wanted = {s: rows for s, rows in zip(shards, parts, strict=True) if not s.exists()}
+    width = extractor.n_features_out_
+    pairs = zip(shards, parts, strict=True)
+    wanted = {s: p for s, p in pairs if not _is_whole(s, p.stop - p.start, width)}
     sent = _Sent(extractor)
     tasks = (delayed(_write)(sent, images.part(rows), s) for s, rows in wanted.items())
     n_there = len(set(shards)) - len(wanted)
@@ -147,9 +162,18 @@ def _compute(extractor, images, parts, shards, n_jobs, verbose):
             print(f"[extract_shards] {done}/{len(set(shards))} shards", flush=True)
 
 
+def _is_whole(path, n_rows, width):
+    """Return whether a file is there with as many numbers as it should have."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # absent, cut off, or none of ours
+        return False
+    return array.shape == (n_rows, width) and array.dtype == np.float32
+
+
 def _write(sent, images, shard):
     features = sent.extractor._features_of(images)
-    with _whole(shard) as file:
+    with whole(shard) as file:
         np.save(file, features)
 
 
@@ -161,24 +185,10 @@ def _put_together(shards, path, shape):
             f"{missing[0]}. All processes must share the folder, under this path."
         )
     header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": shape}
-    with _whole(path) as file:  # written, not mapped: a full disk is an error, not a crash
+    with whole(path) as file:  # written, not mapped: a full disk is an error, not a crash
         np.lib.format.write_array_header_1_0(file, header)
         for shard in shards:
             file.write(np.load(shard).data)
-
-
-@contextmanager
-def _whole(path):
-    """Open a file that gets its name when it is complete and on the disk."""
-    part = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class _Sent:

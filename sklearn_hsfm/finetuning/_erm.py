@@ -1,12 +1,8 @@
 """ERMClassifier: a backbone fine-tuned end to end on images."""
 
 import copy
-import hashlib
 import json
-import math
-import tempfile
 from numbers import Integral, Real
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,28 +11,23 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Checkpoint
-from skorch.helper import predefined_split
 from torch import nn
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
-from sklearn_hsfm.extraction._backbones import described, last_linear, load_network
-from sklearn_hsfm.extraction._batches import run_batches
+from sklearn_hsfm.extraction._backbones import check_head, load_network
+from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
-from sklearn_hsfm.finetuning._training import (
-    Last,
-    Net,
-    Patience,
-    Rows,
-    Schedule,
-    SeedOfEpoch,
-    flip,
-    learning_rates,
-)
+from sklearn_hsfm.extraction._last_layer import Tap
+from sklearn_hsfm.extraction._seeds import seeded
+from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
+from sklearn_hsfm.finetuning._head import with_head
+from sklearn_hsfm.finetuning._run import make_net, parts_of, trained
+from sklearn_hsfm.finetuning._training import Rows, flip
 
+_LARGE = np.iinfo(np.int32).max  # seeds lie below
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 
@@ -127,7 +118,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {  # noqa: RUF012
         "backbone": [str, nn.Module],
         "weights": "no_validation",  # load_network says more
-        "preprocess": [StrOptions({"auto"}), callable],
+        "preprocess": [StrOptions({"auto"}), callable, None],
         "epochs": _COUNT,
         "lr": [Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"cosine", "step", "one-cycle"}), None],
@@ -212,27 +203,39 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             If images and labels do not fit together, or ``checkpoint_dir`` holds a run with
             other settings.
         """
-        rng = check_random_state(self.random_state)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
+        file = None if self.checkpoint_dir is None else CheckpointFile(self.checkpoint_dir)
+        saved = None if file is None else file.read()
+        root = self.random_state
+        if root is None:  # a run that goes on draws what it drew
+            root = check_random_state(None).randint(_LARGE) if saved is None else saved["drawn"]
+        rng, device = check_random_state(root), resolve_device(self.device)
+        seed = int(rng.randint(_LARGE))
         images, y = self._labelled(X, y, "y")
         self.classes_, y = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y has one class, {self.classes_.tolist()}; it must have two or more."
             )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network, self.preprocess_ = load_network(self.backbone, self.weights, self.preprocess)
-            network = _with_head(network, len(self.classes_))
-            train, valid = self._parts(images, y, X_val, y_val, rng)
-            net = self._net(network, train, valid, seed)
-            self._train(net, train, seed)
-        self.module_ = net.module_.cpu().eval()
+        with seeded(seed, device):
+            loaded = load_network(self.backbone, self.weights, self.preprocess)
+            self.preprocess_ = loaded.preprocess
+            first = preprocessed(images.load(0), self.preprocess_, images.name(0))
+            train, valid = self._parts(images, y, X_val, y_val, rng, tuple(first.shape))
+            parts = None if file is None else parts_of(self, loaded.network, train, valid, seed)
+            if saved is not None:
+                file.check(saved, parts, self.epochs)
+            network, head = with_head(loaded.network, len(self.classes_), first[None])
+            check_head(loaded.unread, Tap(head, before=True))
+            net = make_net(self, network.requires_grad_(True), train, valid, seed, device)
+            drawn = int(root) if self.random_state is None else None
+            marks = {"parts": json.dumps(parts), "drawn": drawn}
+            history = trained(self, net, train, file, saved, marks)
+        self.module_, self._head_name = net.module_.cpu().eval(), head
         self.history_ = {
-            key: np.array(net.history[:, key]) for key in ("train_loss", "valid_loss", "valid_acc")
+            key: np.array(history[:, key]) for key in ("train_loss", "valid_loss", "valid_acc")
         }
         self.best_epoch_ = int(self.history_["valid_acc"].argmax()) + 1
-        self.n_iter_ = len(net.history)
+        self.n_iter_ = len(history)
         return self
 
     def _labelled(self, X, y, name):
@@ -243,7 +246,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"There are {len(images)} images, but {name} has {len(y)} labels.")
         return images, y
 
-    def _parts(self, images, y, X_val, y_val, rng):
+    def _parts(self, images, y, X_val, y_val, rng, shape):
         """Return the data sets that are trained on and that choose the epoch."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val come together; only one of them was passed.")
@@ -251,74 +254,12 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         every = np.arange(len(y))
         if X_val is None:
             held = stratified_part(y, self.validation_fraction, rng)
-            train = Rows(images, y, every[~held], self.preprocess_, augment)
-            return train, Rows(images, y, every[held], self.preprocess_)
+            train = Rows(images, y, every[~held], self.preprocess_, augment, shape)
+            return train, Rows(images, y, every[held], self.preprocess_, None, shape)
         images_val, y_val = self._labelled(X_val, y_val, "y_val")
         y_val = class_indices(y_val, self.classes_, "y_val")
-        valid = Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_)
-        return Rows(images, y, every, self.preprocess_, augment), valid
-
-    def _net(self, network, train, valid, seed):
-        callbacks = [("seed", SeedOfEpoch(seed))]
-        if self.schedule is not None:
-            n_batches = math.ceil(len(train) / self.batch_size)
-            rates = learning_rates(self.schedule, self.lr, self.epochs, n_batches)
-            callbacks.append(("schedule", Schedule(rates)))
-        return Net(
-            network,
-            precision=self.precision,
-            criterion=nn.CrossEntropyLoss,
-            optimizer=torch.optim.SGD,
-            optimizer__momentum=self.momentum,
-            optimizer__weight_decay=self.weight_decay,
-            lr=self.lr,
-            max_epochs=self.epochs,
-            batch_size=self.batch_size,
-            iterator_train__shuffle=True,
-            iterator_train__num_workers=self.n_jobs or 0,
-            iterator_valid__num_workers=self.n_jobs or 0,
-            classes=np.arange(len(self.classes_)),
-            train_split=predefined_split(valid),
-            callbacks=callbacks,
-            device=resolve_device(self.device),
-            verbose=self.verbose,
-        )
-
-    def _train(self, net, train, seed):
-        """Train what is left, checkpoint after checkpoint, and go back to the best epoch."""
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch if self.checkpoint_dir is None else self.checkpoint_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_same_run(folder, self._run_id(train, seed))
-            last = Last(folder / "last.pt")
-            best = Checkpoint(monitor="valid_acc_best", dirname=folder, fn_prefix="best_")
-            stop = Patience(self.patience)
-            # The best is written first: "last" is what says how far a run has come.
-            ends = [("best", best), ("last", last), ("stop", stop)]
-            net.set_params(callbacks=[*net.callbacks, *ends])
-            net.initialize()
-            last.resume(net)
-            left = self.epochs - len(net.history)
-            if left > 0 and not stop.is_due(net.history):
-                net.partial_fit(train, epochs=left)
-            history = net.history
-            done = "valid_acc" in history[-1] and len(history) == self.epochs
-            if not (done or stop.is_due(history)):
-                raise KeyboardInterrupt  # which skorch takes for the end of the training
-            net.load_params(checkpoint=best)
-            net.history = history
-
-    def _run_id(self, train, seed):
-        settings = {
-            name: described(value)
-            for name, value in self.get_params(deep=False).items()
-            if name not in ("backbone", "checkpoint_dir", "device", "epochs", "verbose")
-        }
-        if self.schedule is not None:  # without one more epochs can be added to a run
-            settings["epochs"] = self.epochs
-        settings["random_state"] = seed if self.random_state is not None else "any"
-        settings["n_train"], settings["classes"] = len(train), self.classes_.tolist()
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        valid = Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_, None, shape)
+        return Rows(images, y, every, self.preprocess_, augment, shape), valid
 
     @property
     def coef_(self):
@@ -333,7 +274,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     def _head(self):
         if "module_" not in vars(self):  # so that hasattr tells whether it is fitted
             raise AttributeError("ERMClassifier has no head before fit.")
-        return last_linear(self.module_)[1]
+        return self.module_.get_submodule(self._head_name)
 
     def decision_function(self, X):
         """Return the logits of images.
@@ -397,24 +338,3 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
-
-
-def _with_head(network, n_classes):
-    """Replace the last linear layer by one for the classes; all parts are trained."""
-    name, old = last_linear(network)
-    if name is None:
-        raise ValueError("The backbone has no linear layer that could become the head.")
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, nn.Linear(old.in_features, n_classes))
-    return network.requires_grad_(True)
-
-
-def _check_same_run(folder, run_id):
-    """Refuse a folder of checkpoints that another run left."""
-    mark = folder / "run.txt"
-    if mark.is_file() and mark.read_text() != run_id:
-        raise ValueError(
-            f"checkpoint_dir={str(folder)!r} holds a run with other settings or data. Empty it to "
-            "start anew, or name another folder."
-        )
-    mark.write_text(run_id)
