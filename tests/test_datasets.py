@@ -1,5 +1,10 @@
 """The embedded set, the generator, and feature files."""
 
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -111,13 +116,81 @@ def test_bad_files(tmp_path):
     for wrong, message in (
         ({"X": one["X"]}, r"holds \['X'\]; wanted"),
         ({**one, "split": one["split"] + 1}, r"split holds \[3\]"),
+        ({**one, "split": one["split"].astype(str)}, r"split holds \['0', '1', '2'\]"),
+        ({**one, "split": one["split"] - 0.5}, r"split holds \[-0.5, 0.5, 1.5\]"),
+        ({**one, "split": one["split"][:, None]}, r"shape \(12, 1\)"),
+        ({**one, "X": one["X"][:, 0]}, r"X of shape \(4,\) and dtype float16 to train"),
+        ({**one, "X": one["X"].astype(str)}, "dtype <U32 to train"),
+        ({**one, "y": one["X"]}, r"y of shape \(4, 4\) to train"),
+        ({**one, "y": np.array(["a", None] * 6)}, "'y': it holds Python objects"),
+        ({**one, "head_weight": np.ones((2, 3)), "head_bias": np.ones(2)}, "head_weight of shape"),
+        ({**one, "head_weight": np.ones((2, 4)), "head_bias": np.ones(3)}, "head_bias of"),
         ({**one, "split": np.full(12, 2)}, "no training rows"),
         ({**one, "y": one["y"][:-1]}, "inconsistent numbers of samples"),
         ({"X_train": one["X"], "y_train": one["y"], "X_val": one["X"]}, "X_val but no y_val"),
+        (
+            {"X_train": one["X"], "y_train": one["y"], "X_val": one["X"][:, 1:], "y_val": one["y"]},
+            "splits of several widths: {'train': 4, 'val': 3}",
+        ),
     ):
         np.savez(path, **wrong)
         with pytest.raises(ValueError, match=message):
             load_features(path)
+
+
+class Evil:
+    """A pickle that writes a file where it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def header(shape, descr="<f8"):
+    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def test_files_that_somebody_made(tmp_path):
+    """Nothing is unpickled, and what a header claims is not believed."""
+    evil = pickle.dumps(Evil(tmp_path / "ran"))
+    for member, message in (
+        (header((1,), "|O") + evil, "'X': it holds Python objects"),
+        (header((10**12,)) + b"0" * 80, r"'X': it claims shape \(1000000000000,\) of float64"),
+        (header((2, 2)) + b"0" * 8, "'X': EOF: reading array data, expected 32 bytes"),
+        (header((-1,)) + b"0" * 8, "'X'"),
+        (evil, "'X': the magic string is not correct"),
+        (b"", "'X'"),
+    ):
+        with zipfile.ZipFile(tmp_path / "f.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("X.npy", member)
+        with pytest.raises(ValueError, match=rf"f.npz is damaged, or .*{message}"):
+            load_features(tmp_path / "f.npz")
+    for content in (evil, b"", b"text"):
+        (tmp_path / "f.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"f.npz is no .npz file, or a damaged one"):
+            load_features(tmp_path / "f.npz")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_flipped_bits_of_a_file_are_noticed(tmp_path):
+    one = arrays(np.random.RandomState(0))
+    np.savez(tmp_path / "f.npz", **one)
+    whole, n_refused, draw = (tmp_path / "f.npz").read_bytes(), 0, random.Random(0)
+    for _ in range(300):
+        flipped = bytearray(whole)
+        flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        (tmp_path / "f.npz").write_bytes(flipped)
+        try:
+            data = load_features(tmp_path / "f.npz")
+        except ValueError:
+            n_refused += 1
+        else:  # in a time, or a name of what is not read
+            assert np.array_equal(data.X_train, one["X"][:4].astype(np.float32))
+            assert np.array_equal(data.y_train, one["y"][:4])
+    assert n_refused > 100
 
 
 @pytest.mark.real_data

@@ -1,5 +1,6 @@
 """Loaders of the public image sets, on small folders of the same layout."""
 
+import pathlib
 import pickle
 
 import numpy as np
@@ -175,6 +176,198 @@ def test_cars(tmp_path):
     assert data.y_train.tolist() == [0, 1]
     assert data.target_names.tolist() == ["AM General Hummer", "Acura RL"]
     assert data.counts == {"train": 2, "val": 0, "test": 1}
+
+
+# Tables as others lay them out, or as somebody made them.
+
+HEAD = "img_id,img_filename,y,split,place\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "filename,split,y,a\na.jpg,0,0,1\n",
+            r"no column 'img_filename', 'place'; it has 'filename'",
+        ),
+        ((HEAD + "1,a.jpg,0,0,1\n").replace(",", ";"), "no column .*it has 'img_id;img_filename;y"),
+        ("", "it has none"),
+        (HEAD + "1,a.jpg,0.0,0,1\n", r"line 2: y is '0.0'; it must be one of 0, 1"),
+        (HEAD + "1,a.jpg,0,0,1\n1,b.jpg,0,train,1\n", "line 3: split is 'train'; .* 0, 1, 2"),
+        (HEAD + "1,a.jpg,0,3,1\n", "line 2: split is '3'"),
+        (HEAD + "1,a.jpg,0,-1,1\n", "line 2: split is '-1'"),
+        (HEAD + "1,a.jpg,-1,0,1\n", "line 2: y is '-1'"),
+        (HEAD + "1,a.jpg,1,0,-1\n", "line 2: place is '-1'"),
+        (HEAD + "1,a.jpg,,0,1\n", "line 2: y is ''"),
+        (HEAD + "1,a.jpg\n", "line 2: there are 2 values of 5"),
+        (HEAD + '"1,a.jpg,0,0,1\n', "line 2: there are 1 values of 5"),
+        (
+            HEAD + "1,../../a.jpg,0,0,1\n",
+            "line 2: img_filename is '../../a.jpg'; it must be a file in",
+        ),
+        (HEAD + "1,b/../../a.jpg,0,0,1\n", "img_filename is 'b/../../a.jpg'"),
+        (HEAD + "1,/etc/passwd,0,0,1\n", "img_filename is '/etc/passwd'"),
+        (HEAD + "1,,0,0,1\n", "img_filename is ''"),
+    ],
+)
+def test_a_table_that_is_not_the_release_is_refused(text, message, tmp_path):
+    (tmp_path / "metadata.csv").write_text(text)
+    with pytest.raises(ValueError, match=message) as raised:
+        datasets.load_waterbirds(tmp_path)
+    assert str(tmp_path / "metadata.csv") in str(raised.value)
+
+
+def test_tables_of_spreadsheets_are_read(tmp_path):
+    """With the mark of UTF-8, blanks, empty lines, and file names in an old encoding."""
+    text = "img_filename, y,split,place\r\n\r\ncaf\xe9.jpg ,0, 0,+1\r\n\r\n".encode("latin-1")
+    (tmp_path / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + text)
+    data = datasets.load_waterbirds(tmp_path)
+    assert data.X_train == [str(tmp_path / "caf\udce9.jpg")]
+    assert data.groups_train.tolist() == ["y=landbird place=water"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("list_attr_celeba.csv", "image_id,Blond_Hair,Male\n1.jpg,1,-1\n\n", None),
+        ("list_attr_celeba.csv", "image_id,Blond_Hair\n1.jpg,1\n", "no column 'Male'"),
+        ("list_attr_celeba.csv", "image_id,Blond_Hair,Male\n1.jpg,1,0\n", "Male is '0'; .* -1, 1"),
+        (
+            "list_attr_celeba.csv",
+            "image_id,Blond_Hair,Male\n1.jpg,1,1\n1.jpg,1,1\n",
+            "as in line 2",
+        ),
+        ("list_attr_celeba.csv", "image_id,Blond_Hair,Male\n../1.jpg,1,1\n", "no line for 1"),
+        ("list_eval_partition.csv", "image_id,partition\n2.jpg,0\n", "no line for 1 .*first 1.jpg"),
+        ("list_eval_partition.csv", "image_id,partition\n1.jpg,5\n", "partition is '5'"),
+    ],
+)
+def test_celeba_of_another_layout(file, content, message, tmp_path):
+    (tmp_path / "img_align_celeba").mkdir()
+    (tmp_path / "list_attr_celeba.csv").write_text("image_id,Blond_Hair,Male\n1.jpg,1,-1\n")
+    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n1.jpg,0\n")
+    (tmp_path / file).write_text(content)
+    if message is None:
+        assert datasets.load_celeba(tmp_path, variant="full").counts["train"] == {
+            "y=blond sex=female": 1
+        }
+        return
+    with pytest.raises(ValueError, match=message) as raised:
+        datasets.load_celeba(tmp_path, variant="full")
+    assert str(tmp_path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("image_class_labels.txt", "1 0\n2 1\n", "line 1: class is '0'; .*from 1 to 2"),
+        ("image_class_labels.txt", "1 3\n2 1\n", "line 1: class is '3'"),
+        ("image_class_labels.txt", "1\n2 1\n", "line 1: there are 1 values of 2"),
+        ("train_test_split.txt", "1 2\n2 1\n", "line 1: is_training is '2'; .* 0, 1"),
+        ("images.txt", "1 a.jpg\n2 ../../x.jpg\n", "line 2: file is '../../x.jpg'"),
+        ("images.txt", "1 a.jpg\n1 b.jpg\n", "line 2: id is '1', as in line 1"),
+        ("classes.txt", "1 x\n3 y\n", "line 2: id is '3'"),
+    ],
+)
+def test_cub_of_somebody_else(file, content, message, tmp_path):
+    (tmp_path / "images").mkdir()
+    texts = {
+        "images.txt": "1 a.jpg\n2 b b.jpg\n",
+        "image_class_labels.txt": "1 1\n2 2\n",
+        "train_test_split.txt": "1 1\n2 1\n",
+        "classes.txt": "2 y\n1 x\n",  # in another order
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    data = datasets.load_cub(tmp_path)
+    assert data.target_names[data.y_train].tolist() == ["x", "y"]
+    assert data.X_train[1] == str(tmp_path / "images" / "b b.jpg")
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        datasets.load_cub(tmp_path)
+    assert str(tmp_path / file) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "setid.mat",
+            {"trnid": [[0]], "valid": [[2]], "tstid": [[3]]},
+            "trnid of .* holds 0; .*1 to 3",
+        ),
+        ("setid.mat", {"trnid": [[1]], "valid": [[4]], "tstid": [[3]]}, "valid of .* holds 4"),
+        ("setid.mat", {"trnid": [[1.5]], "valid": [[2]], "tstid": [[3]]}, "trnid of .* holds 1.5"),
+        ("setid.mat", {"trnid": [[1]]}, "has no valid, tstid"),
+        ("imagelabels.mat", {"labels": [[1, -1, 2]]}, "labels of .* holds -1"),
+        ("imagelabels.mat", b"no MATLAB file" * 20, "cannot be read as a MATLAB file"),
+    ],
+)
+def test_flowers_of_somebody_else(file, content, message, tmp_path):
+    (tmp_path / "jpg").mkdir()
+    savemat(tmp_path / "imagelabels.mat", {"labels": [[1, 2, 2]]})
+    savemat(tmp_path / "setid.mat", {"trnid": [[1]], "valid": [[2]], "tstid": [[3]]})
+    if isinstance(content, bytes):
+        (tmp_path / file).write_bytes(content)
+    else:
+        savemat(tmp_path / file, content)
+    with pytest.raises(ValueError, match=message) as raised:
+        datasets.load_flowers(tmp_path)
+    assert file in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [((0, "a.jpg"), "class in .* holds 0"), ((1, "../../a.jpg"), "fname in .* is '../../a.jpg'")],
+)
+def test_cars_of_somebody_else(entry, message, tmp_path):
+    (tmp_path / "devkit").mkdir()
+    names = np.empty((1, 1), dtype=object)
+    names[0] = ["AM General Hummer"]
+    savemat(tmp_path / "devkit/cars_meta.mat", {"class_names": names})
+    for file in ("devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat"):
+        entries = np.array([entry], dtype=[("class", object), ("fname", object)])
+        savemat(tmp_path / file, {"annotations": entries})
+    with pytest.raises(ValueError, match=message):
+        datasets.load_cars(tmp_path)
+    unlabelled = np.array([("a.jpg",)], dtype=[("fname", object)])
+    savemat(tmp_path / "devkit/cars_train_annos.mat", {"annotations": unlabelled})
+    with pytest.raises(ValueError, match=r"cars_train_annos.mat has no class in its annotations"):
+        datasets.load_cars(tmp_path)
+
+
+def test_dominoes_that_are_damaged(tmp_path, monkeypatch):
+    import torchvision.datasets as sets
+
+    write_dominoes(tmp_path)
+    monkeypatch.setattr(sets.CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(sets.cifar, "check_integrity", lambda *a: True)
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3cut off")
+    with pytest.raises(ValueError, match=rf"{tmp_path} holds CIFAR-10 or MNIST damaged"):
+        datasets.load_dominoes(tmp_path)
+
+
+def test_no_pickle_is_loaded_that_has_another_checksum(tmp_path):
+    """CIFAR-10 comes as pickles; those that are not the published ones are not opened."""
+
+    class Evil:
+        def __reduce__(self):
+            return pathlib.Path.touch, (tmp_path / "ran",)
+
+    write_dominoes(tmp_path)
+    for path in (tmp_path / "cifar-10-batches-py").iterdir():
+        path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(FileNotFoundError, match="lacks CIFAR-10 or MNIST"):
+        datasets.load_dominoes(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_metashift_without_images(tmp_path):
+    for place in ("train/cats/sofa", "test/dog/bench"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (2, 2)).save(tmp_path / place / "1.jpg")
+    with pytest.raises(FileNotFoundError, match="train holds no images in folders cat and dog"):
+        datasets.load_metashift(tmp_path)
 
 
 @pytest.mark.parametrize(

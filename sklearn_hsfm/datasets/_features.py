@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length
 
+from sklearn_hsfm.datasets._npz import read_npz
+
 _SPLITS = ("train", "val", "test")
 
 
@@ -34,7 +36,8 @@ def load_features(path):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file has neither layout, no training rows, or lengths that differ.
+        If the file is damaged, holds Python objects, has neither layout, no training rows,
+        lengths or widths that differ, or a shape that is none of these.
 
     Examples
     --------
@@ -51,8 +54,7 @@ def load_features(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No file of features at {path.absolute()}.")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_npz(path)
     if {"X", "y", "split"} <= arrays.keys():
         tables = _from_one_table(arrays)
     elif {"X_train", "y_train"} <= arrays.keys():
@@ -70,23 +72,48 @@ def load_features(path):
         elif y is None:
             raise ValueError(f"{path} has X_{split} but no y_{split}.")
         else:
-            check_consistent_length(*(a for a in (X, y, groups) if a is not None))
+            _check(path, split, X, y, groups)
             X = X.astype(np.float32) if X.dtype == np.float16 else X
         bunch.update({f"X_{split}": X, f"y_{split}": y, f"groups_{split}": groups})
     if bunch.X_train is None:
         raise ValueError(f"{path} has no training rows.")
+    widths = {s: bunch[f"X_{s}"].shape[1] for s in _SPLITS if bunch[f"X_{s}"] is not None}
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"{path} has splits of several widths: {widths}.")
     if {"head_weight", "head_bias"} <= arrays.keys():
         bunch.head = arrays["head_weight"], arrays["head_bias"]
+        shapes = [a.shape for a in bunch.head]
+        if (
+            len(shapes[0]) != 2
+            or shapes[0][1] != bunch.X_train.shape[1]
+            or shapes[1] != shapes[0][:1]
+        ):
+            raise ValueError(
+                f"{path} has head_weight of shape {shapes[0]} and head_bias of {shapes[1]}; for "
+                f"{bunch.X_train.shape[1]} features they are (n_classes, n_features), (n_classes,)."
+            )
     return bunch
+
+
+def _check(path, split, X, y, groups):
+    check_consistent_length(*(a for a in (X, y, groups) if a is not None))
+    if X.ndim != 2 or X.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{path} has X of shape {X.shape} and dtype {X.dtype} to {split}; it must be numbers "
+            "of shape (n_samples, n_features)."
+        )
+    if y.ndim != 1:
+        raise ValueError(f"{path} has y of shape {y.shape} to {split}; it must be (n_samples,).")
 
 
 def _from_one_table(arrays):
     columns = [arrays["X"], arrays["y"], arrays.get("group")]
     check_consistent_length(arrays["split"], *(c for c in columns if c is not None))
-    unknown = np.setdiff1d(arrays["split"], range(3))
-    if len(unknown):
+    unknown = [code for code in np.unique(arrays["split"]).tolist() if code not in range(3)]
+    if unknown or arrays["split"].ndim != 1:
         raise ValueError(
-            f"split holds {unknown.tolist()}; it must be 0 (train), 1 (validation) or 2 (test)."
+            f"split holds {unknown} in shape {arrays['split'].shape}; it must be 0 (train), 1 "
+            "(validation) or 2 (test), one for each row."
         )
     rows = {s: arrays["split"] == code for code, s in enumerate(_SPLITS)}
     return {s: [None if c is None else c[m] for c in columns] for s, m in rows.items()}

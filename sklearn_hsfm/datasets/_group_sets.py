@@ -1,12 +1,12 @@
 """Image sets with a shortcut, in the folder formats that their authors ship."""
 
-import csv
 import re
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm.datasets._image_sets import SPLITS, folder_with, image_bunch
+from sklearn_hsfm.datasets._tables import Table
 from sklearn_hsfm.extraction._image_files import image_files
 
 
@@ -31,6 +31,9 @@ def load_waterbirds(folder):
     ------
     FileNotFoundError
         If the folder lacks one of these files; the message says which.
+    ValueError
+        If ``metadata.csv`` lacks a column, or holds a code that is none or a file outside of the
+        folder; the message names file, line and column.
 
     Notes
     -----
@@ -38,20 +41,23 @@ def load_waterbirds(folder):
     """
     folder = folder_with(folder, "metadata.csv")
     places, birds = ("land", "water"), ("landbird", "waterbird")
-    rows = {split: ([], [], []) for split in SPLITS}
-    with (folder / "metadata.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            images, y, place = rows[SPLITS[int(line["split"])]]
-            images.append(str(folder / line["img_filename"]))
-            y.append(int(line["y"]))
-            place.append(places[int(line["place"])])
-    table = {
+    table = Table(folder / "metadata.csv", ("img_filename", "y", "split", "place"))
+    images, y = (
+        np.array(table.files("img_filename", folder), dtype=object),
+        table.codes("y", (0, 1)),
+    )
+    part, place = table.codes("split", (0, 1, 2)), table.codes("place", (0, 1))
+    rows = {}
+    for k, split in enumerate(SPLITS):
+        here = part == k
+        rows[split] = images[here].tolist(), y[here], [places[p] for p in place[here]]
+    paper = {
         "train": (3498, 184, 56, 1018),
         "val": (467, 466, 133, 133),
         "test": (2255, 2255, 642, 642),
     }
     groups = [f"y={bird} place={place}" for bird in birds for place in places]
-    paper = {split: dict(zip(groups, n, strict=True)) for split, n in table.items()}
+    paper = {split: dict(zip(groups, n, strict=True)) for split, n in paper.items()}
     return image_bunch(rows, birds, "place", paper, "Table 5")
 
 
@@ -79,23 +85,34 @@ def load_celeba(folder, *, variant="balanced", random_state=0):
     ------
     FileNotFoundError
         If the folder lacks one of these files; the message says which.
+    ValueError
+        As of `load_waterbirds`.
     """
     if variant not in ("balanced", "full", "star"):
         raise ValueError(f"variant={variant!r}; it must be 'balanced', 'full' or 'star'.")
     folder = folder_with(folder, "img_align_celeba")
     images = folder / "img_align_celeba"
     images = images / "img_align_celeba" if (images / "img_align_celeba").is_dir() else images
-    traits = _celeba_table(folder, "list_attr_celeba")
-    split_of = _celeba_table(folder, "list_eval_partition")
-    names = np.array(sorted(traits))
-    blond = np.array([int(traits[n]["Blond_Hair"]) > 0 for n in names]).astype(int)
-    sex = np.array(["male" if int(traits[n]["Male"]) > 0 else "female" for n in names])
-    part = np.array([int(next(iter(split_of[n].values()))) for n in names])
+    traits = _celeba_table(folder, "list_attr_celeba", "Blond_Hair", "Male")
+    split_of = _celeba_table(folder, "list_eval_partition", "partition")
+    row_of, part_of = traits.unique("image_id"), split_of.unique("image_id")
+    lacking = [name for name in row_of if name not in part_of]
+    if lacking:
+        raise ValueError(
+            f"{split_of.path} has no line for {len(lacking)} of the {len(row_of)} images of "
+            f"{traits.path.name}, first {lacking[0]}. Restore the file of the release."
+        )
+    names = sorted(row_of)
+    at = [row_of[name] for name in names]
+    blond = (traits.codes("Blond_Hair", (-1, 1))[at] > 0).astype(int)
+    sex = np.where(traits.codes("Male", (-1, 1))[at] > 0, "male", "female")
+    part = split_of.codes("partition", (0, 1, 2))[[part_of[name] for name in names]]
+    files = traits.files("image_id", images)
     rng = check_random_state(random_state)
     rows = {}
     for k, split in enumerate(SPLITS):
         here = _celeba_variant(np.flatnonzero(part == k), blond, sex, variant, split, rng)
-        rows[split] = [str(images / n) for n in names[here]], blond[here], sex[here]
+        rows[split] = [files[at[row]] for row in here], blond[here], sex[here]
     paper = {
         "train": (12426, 11841, 22880, 1387),
         "val": (8535, 8276, 2874, 182),
@@ -123,19 +140,14 @@ def _celeba_variant(rows, blond, sex, variant, split, rng):
     return rows
 
 
-def _celeba_table(folder, name):
-    """Return the columns of an annotation file, of each image."""
+def _celeba_table(folder, name, *columns):
+    """Return an annotation file, as text of its authors or as ``.csv``."""
+    columns = "image_id", *columns
     if (folder / f"{name}.csv").is_file():
-        with (folder / f"{name}.csv").open(newline="") as file:
-            lines = list(csv.reader(file))
-        return {line[0]: dict(zip(lines[0][1:], line[1:], strict=True)) for line in lines[1:]}
+        return Table(folder / f"{name}.csv", columns)
     folder_with(folder, f"{name}.txt")
-    lines = [line.split() for line in (folder / f"{name}.txt").read_text().splitlines() if line]
-    if name == "list_attr_celeba":  # the number of images, then the columns
-        header, lines = lines[1], lines[2:]
-    else:
-        header = ["partition"]
-    return {line[0]: dict(zip(header, line[1:], strict=True)) for line in lines}
+    header = columns[1] if name == "list_attr_celeba" else None  # the other has no such line
+    return Table(folder / f"{name}.txt", columns, header)
 
 
 def load_metashift(folder):
@@ -170,6 +182,8 @@ def load_metashift(folder):
                     images.append(str(path))
                     y.append(animals.index(animal))
                     contexts.append(re.sub(r".*\((.*)\)", r"\1", context))
+            if not images:
+                raise FileNotFoundError(f"{at} holds no images in folders {' and '.join(animals)}.")
     train = {"y=cat context=sofa": 231, "y=cat context=bed": 380}
     train |= {"y=dog context=bench": 145, "y=dog context=bike": 367}
     shelf = ("y=cat context=shelf", "y=dog context=shelf")
@@ -205,6 +219,8 @@ def load_dominoes(folder, *, download=False, random_state=0):
     ------
     FileNotFoundError
         If the folder lacks one of these files; the message says which.
+    ValueError
+        If one of them is damaged.
     """
     from torchvision import datasets as torch_sets
 
@@ -219,6 +235,10 @@ def load_dominoes(folder, *, download=False, random_state=0):
             raise FileNotFoundError(
                 f"{folder} lacks CIFAR-10 or MNIST ({error}). Put cifar-10-batches-py and "
                 "MNIST/raw there, or pass download=True."
+            ) from error
+        except Exception as error:  # of its parser, which has no words of its own
+            raise ValueError(
+                f"{folder} holds CIFAR-10 or MNIST damaged: {type(error).__name__}: {error}"
             ) from error
         labels, pixels = np.array(vehicles.targets), digits.data.numpy()
         pools[train] = (
