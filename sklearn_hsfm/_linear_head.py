@@ -99,8 +99,11 @@ def one_row_for_two_classes(coef, intercept):
 
 
 def fitted_scaler(X):
-    """Return a StandardScaler fitted on rows, of which it copies a chunk at a time if many."""
-    scaler, n_rows = StandardScaler(), len(X)
+    """Return a StandardScaler fitted on rows, of which it copies a chunk at a time if many.
+
+    It gives arrays, whatever the user's ``set_config(transform_output=...)`` says of their own.
+    """
+    scaler, n_rows = StandardScaler().set_output(transform="default"), len(X)
     if X.nbytes > _AT_ONCE_BYTES:
         n_rows = max(1, _CHUNK_BYTES // X[0].nbytes)
     for rows in gen_batches(len(X), n_rows):

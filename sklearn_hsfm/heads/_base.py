@@ -15,6 +15,7 @@ from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    fitted_scaler,
     initial_head,
     one_row_for_two_classes,
     to_raw,
@@ -120,7 +121,7 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             held = index[split.index_val]
             held_groups = held[:, None] == np.unique(held)
             index = index[split.index]
-        scaler = StandardScaler().fit(split.X)
+        scaler = fitted_scaler(split.X)
         Z, Z_val = (scaler.transform(part).astype(np.float64) for part in (split.X, split.X_val))
         return Rows(Z, split.y, index, Z_val, split.y_val, held_groups, scaler)
 

@@ -7,12 +7,11 @@ import numpy as np
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import one_row_per_class
+from sklearn_hsfm._linear_head import fitted_scaler, one_row_per_class
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import FRACTION, LastLayerClassifier, balanced_rows
@@ -176,7 +175,7 @@ class DFRClassifier(LastLayerClassifier):
         """Return the strength that does best on the worst cell of the rows that judge."""
         rows = balanced_rows(subset[2], rng)
         X, y = (a[rows] for a in subset[:2])
-        scaler = StandardScaler().fit(X)
+        scaler = fitted_scaler(X)
         X_judge, y_judge, cells_judge = judges
         X, X_judge = scaler.transform(X), scaler.transform(X_judge)
         self.scores_ = {}

@@ -5,12 +5,11 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import validate_data
 
 from sklearn_hsfm._compat import Interval, _fit_context
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import LinearHeadMixin, to_raw
+from sklearn_hsfm._linear_head import LinearHeadMixin, fitted_scaler, to_raw
 from sklearn_hsfm._validation_set import check_training_rows, class_indices
 
 
@@ -107,7 +106,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             do not fit.
         """
         X, y = check_training_rows(self, X, y)
-        scaler = StandardScaler().fit(X)
+        scaler = fitted_scaler(X)
         weight = np.ones(len(y))
         if (X_extra is None) != (y_extra is None):
             raise ValueError("X_extra and y_extra come together; only one of them was passed.")

@@ -8,6 +8,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm._cells import margins
+from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._validation_set import class_indices
 from sklearn_hsfm.discovery._slices import shortcut_slices
 from sklearn_hsfm.metrics._groups import group_membership
@@ -92,7 +93,7 @@ def make_bank(estimator, X, y, groups):
         )
     else:
         names, member = group_membership(groups, len(y))
-    scaler = StandardScaler().fit(X)
+    scaler = fitted_scaler(X)
     return Bank(scaler, scaler.transform(X), y, names, member, margins(initial, y))
 
 
