@@ -130,7 +130,7 @@ def test_bad_files(tmp_path):
         ({"X_train": one["X"], "y_train": one["y"], "X_val": one["X"]}, "X_val but no y_val"),
         (
             {"X_train": one["X"], "y_train": one["y"], "X_val": one["X"][:, 1:], "y_val": one["y"]},
-            "splits of several widths: {'train': 4, 'val': 3}",
+            r"several shapes: {'train': \(4,\), 'val': \(3,\)}",
         ),
     ):
         np.savez(path, **wrong)

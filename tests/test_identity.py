@@ -160,6 +160,19 @@ def test_modules_of_the_users_count_by_what_is_read(tmp_path, monkeypatch):
     assert all(digest(part) != old for part, old in zip(parts, before, strict=True))
 
 
+def test_packages_that_are_imported_as_code_runs_are_names():
+    def lazily(x):
+        import sqlite3.dump
+
+        import no_such_module
+
+        return sqlite3.dump, no_such_module
+
+    sys.modules.pop("sqlite3.dump", None)
+    assert len(digest(lazily)) == 64
+    assert "sqlite3.dump" not in sys.modules
+
+
 def test_code_of_another_body_is_other_code():
     assert digest(lambda x: x + 1) != digest(lambda x: x + 2)
     assert digest(lambda x: x + 1) == digest(lambda x: x + 1)

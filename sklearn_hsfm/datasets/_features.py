@@ -27,9 +27,9 @@ def load_features(path):
     -------
     Bunch
         ``X_train``, ``X_val``, ``X_test`` : ndarray of shape (n, n_features), half precision
-        widened to float32; ``y_*`` : ndarray of shape (n,); ``groups_*`` : ndarray of shape
-        (n,), or None; ``head`` : (coef, intercept) or None. A split without rows has None
-        for all three.
+        widened to float32, or images as they are; ``y_*`` : ndarray of shape (n,);
+        ``groups_*`` : ndarray of shape (n,), or None; ``head`` : (coef, intercept) or None. A
+        split without rows has None for all three.
 
     Raises
     ------
@@ -77,30 +77,26 @@ def load_features(path):
         bunch.update({f"X_{split}": X, f"y_{split}": y, f"groups_{split}": groups})
     if bunch.X_train is None:
         raise ValueError(f"{path} has no training rows.")
-    widths = {s: bunch[f"X_{s}"].shape[1] for s in _SPLITS if bunch[f"X_{s}"] is not None}
-    if len(set(widths.values())) > 1:
-        raise ValueError(f"{path} has splits of several widths: {widths}.")
+    shapes = {s: bunch[f"X_{s}"].shape[1:] for s in _SPLITS if bunch[f"X_{s}"] is not None}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"{path} has splits whose rows have several shapes: {shapes}.")
     if {"head_weight", "head_bias"} <= arrays.keys():
         bunch.head = arrays["head_weight"], arrays["head_bias"]
-        shapes = [a.shape for a in bunch.head]
-        if (
-            len(shapes[0]) != 2
-            or shapes[0][1] != bunch.X_train.shape[1]
-            or shapes[1] != shapes[0][:1]
-        ):
+        weight, bias = (array.shape for array in bunch.head)
+        if len(weight) != 2 or weight[1:] != bunch.X_train.shape[1:] or bias != weight[:1]:
             raise ValueError(
-                f"{path} has head_weight of shape {shapes[0]} and head_bias of {shapes[1]}; for "
-                f"{bunch.X_train.shape[1]} features they are (n_classes, n_features), (n_classes,)."
+                f"{path} has head_weight of shape {weight} and head_bias of {bias}; for rows of "
+                f"{bunch.X_train.shape[1:]} they are (n_classes, n_features) and (n_classes,)."
             )
     return bunch
 
 
 def _check(path, split, X, y, groups):
     check_consistent_length(*(a for a in (X, y, groups) if a is not None))
-    if X.ndim != 2 or X.dtype.kind not in "fiub":
+    if X.ndim < 2 or X.dtype.kind not in "fiub":
         raise ValueError(
             f"{path} has X of shape {X.shape} and dtype {X.dtype} to {split}; it must be numbers "
-            "of shape (n_samples, n_features)."
+            "of shape (n_samples, n_features), or images."
         )
     if y.ndim != 1:
         raise ValueError(f"{path} has y of shape {y.shape} to {split}; it must be (n_samples,).")

@@ -4,7 +4,7 @@ import copyreg
 import dis
 import enum
 import hashlib
-import importlib
+import importlib.util
 import os
 import sys
 import sysconfig
@@ -164,7 +164,7 @@ class _Walk:
             for i, step in enumerate(steps):
                 if step.opname == "IMPORT_NAME":  # after the level of a relative import
                     name = "." * steps[i - 2].argval + step.argval
-                    found[name] = importlib.import_module(name, around.get("__package__"))
+                    found[name] = _imported(name, around.get("__package__"))
                 elif step.opname in _READS and step.argval in around:
                     found[step.argval] = around[step.argval]
             for name, module in list(found.items()):
@@ -225,6 +225,17 @@ def _found_in_a_package(part):
     for name in part.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is part
+
+
+def _imported(name, package):
+    """Return a module that code imports as it runs; of packages, and absent ones, the name."""
+    name = importlib.util.resolve_name(name, package)
+    if _installed(name):
+        return name
+    spec = importlib.util.find_spec(name.partition(".")[0])
+    if spec is None or os.path.realpath(spec.origin or "").startswith(_INSTALLED):
+        return name
+    return importlib.import_module(name)
 
 
 def _installed(module):
