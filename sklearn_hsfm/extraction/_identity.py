@@ -233,7 +233,7 @@ def _imported(name, package):
     if _installed(name):
         return name
     spec = importlib.util.find_spec(name.partition(".")[0])
-    if spec is None or os.path.realpath(spec.origin or "").startswith(_INSTALLED):
+    if spec is None or _in_a_package_folder(spec.origin or ""):
         return name
     return importlib.import_module(name)
 
@@ -248,4 +248,10 @@ def _installed(module):
         return False
     if file is None:  # a namespace package, or compiled into Python
         return top in sys.stdlib_module_names
-    return os.path.realpath(file).startswith(_INSTALLED)
+    return _in_a_package_folder(file)
+
+
+def _in_a_package_folder(file):
+    path = os.path.realpath(file)
+    of_packages = {"site-packages", "dist-packages"} & set(path.split(os.sep))  # also of a user
+    return bool(of_packages) or path.startswith(_INSTALLED)

@@ -38,7 +38,9 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     backbone, weights, preprocess : as in `FeatureExtractor`
-        What to fine-tune. The last linear layer is replaced by one for the classes.
+        What to fine-tune. The last linear layer, which ``fit`` finds by running the network on
+        the first image, is replaced by one for the classes; a network without one that returns
+        vectors gets one behind it.
     epochs : int, default=20
         Epochs at most.
     lr : float, default=1e-3
@@ -51,7 +53,8 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     weight_decay : float, default=1e-4
         Weight decay of SGD.
     batch_size : int, default=32
-        Images of a step.
+        Images of a step. Where a single image would be left over and the network has batch
+        normalisation, which cannot train on one, each epoch leaves one image out.
     augment : "flip", callable or None, default="flip"
         What happens to a training image before it is preprocessed: mirrored half of the time,
         a function of the PIL image, or nothing.
@@ -62,7 +65,8 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         Epochs without a better validation accuracy after which training stops.
     checkpoint_dir : path or None, default=None
         Folder for a checkpoint after every epoch. A fit that was interrupted goes on there, and
-        ends as it would have without the interruption.
+        ends as it would have without the interruption, if settings, network, images, labels and
+        validation images are the same. A checkpoint that cannot be written is a warning.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device where there is one.
     precision : {"float32", "bfloat16"}, default="float32"
@@ -86,7 +90,8 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
     coef_, intercept_ : ndarray of shape (n_classes, n_features) and (n_classes,)
         The head, as ``init_head`` of `HSFMClassifier` takes it.
     history_ : dict of ndarray
-        "train_loss", "valid_loss" and "valid_acc" of each epoch.
+        "train_loss", "valid_loss" and "valid_acc" of each epoch, before training diverged, if
+        it did.
     best_epoch_ : int
         The epoch that was kept, from 1.
     n_iter_ : int
@@ -200,8 +205,12 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If images and labels do not fit together, or ``checkpoint_dir`` holds a run with
-            other settings.
+            If images and labels do not fit together; if the network has no last layer that could
+            be replaced; if training diverges in its first epoch (later it is a warning, and the
+            best epoch before is kept); if ``checkpoint_dir`` holds a run with other settings or
+            data, more epochs, or a damaged one, or this run holds what cannot be known again.
+        OSError
+            If ``checkpoint_dir`` cannot be made or read.
         """
         file = None if self.checkpoint_dir is None else CheckpointFile(self.checkpoint_dir)
         saved = None if file is None else file.read()
