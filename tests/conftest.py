@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 import sklearn
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from sklearn_hsfm.datasets import load_features, make_spurious_features
 from tests.small_network import Small
+
+FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+settings.register_profile("quick", max_examples=60, derandomize=True, **FUZZ)
+settings.register_profile("long", max_examples=10_000, **FUZZ)
+settings.load_profile("quick")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -322,6 +322,13 @@ def test_it_hands_over(network, scenes):
     )
 
 
+def test_a_fitted_backbone_keeps_its_weights(network, scenes, tmp_path):
+    X, y = scenes
+    clf = erm(network, epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match=r"weights='other.pt' .* ERMClassifier has been fitted"):
+        FeatureExtractor(clf, weights="other.pt").fit(X)
+
+
 @pytest.mark.usefixtures("routing")
 def test_the_whole_pipeline(network, scenes):
     X, y = scenes

@@ -229,6 +229,14 @@ def test_images_of_several_sizes_are_named(small, pixels):
     assert fitted.set_params(batch_size=1).transform(images).shape == (7, 8)
 
 
+def test_images_that_a_network_cannot_take_are_named(small, pixels):
+    fitted = extractor(small).fit(pixels)
+    with pytest.raises(
+        ValueError, match=r"network fails on a batch of 2 from image 0 .*\(3, 1, 1\)"
+    ):
+        fitted.transform(pixels[:2, :1, :1])
+
+
 class Odd(torch.utils.data.Dataset):
     def __init__(self, item):
         self.item = item

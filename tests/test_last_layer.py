@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from torchvision import models
 
 from sklearn_hsfm.extraction import FeatureExtractor
+from sklearn_hsfm.extraction._backbones import load_network
 from sklearn_hsfm.extraction._last_layer import find_tap, last_layer, tapped
+from tests.small_network import to_float
 
 slow = pytest.mark.slow
 
@@ -291,3 +293,43 @@ def test_a_data_set_that_transforms_its_images_is_not_transformed_again(pixels, 
     np.testing.assert_allclose(untouched.transform(ready), right, atol=1e-5)
     with pytest.raises(ValueError, match="with preprocess=None images are float tensors"):
         untouched.transform(pixels)
+
+
+# Networks that give no features of an image.
+
+
+def test_features_are_those_of_an_image_alone(pixels):
+    class Beside(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)) - x.mean((0, 2, 3))
+
+    for network in (Beside(), nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), Own())):
+        extractor = FeatureExtractor(network, preprocess=to_float)
+        with pytest.raises(ValueError, match=r"depend on the images beside it.*batch_size=1"):
+            extractor.fit(pixels)
+    alone = FeatureExtractor(network, preprocess=to_float, batch_size=1).fit(pixels)
+    assert np.array_equal(alone.transform(pixels)[:1], alone.transform(pixels[:1]))
+
+
+@pytest.mark.filterwarnings("ignore:layer='pool'")  # of numbers that are none nothing is proven
+def test_features_are_finite(pixels):
+    network = Own()
+    extractor = FeatureExtractor(network, preprocess=lambda image: to_float(image).log())
+    with pytest.raises(ValueError, match=r"gives for image 0 \(row 0 of 2\) is not finite"):
+        extractor.fit(pixels * 0)
+    light = np.maximum(pixels, np.uint8(1))
+    extractor.fit(light)
+    with pytest.raises(ValueError, match=r"gives for image 2 \(row 2 of 3\) is not finite"):
+        extractor.transform(np.concatenate([light, pixels[:1] * 0]))
+
+
+def test_backbones_that_are_none(pixels):
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression().fit([[0], [1]], [0, 1])
+    with pytest.raises(
+        TypeError, match=r"must be the name of a network, a torch module, or an est"
+    ):
+        load_network(fitted, "DEFAULT", "auto")
+    with pytest.raises(ValueError, match="layer='' is no module"):
+        FeatureExtractor(Own(), layer="", preprocess=to_float).fit(pixels)

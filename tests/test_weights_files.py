@@ -119,5 +119,10 @@ def test_damaged_files_are_named(damage, small, pixels, tmp_path):
     )
     with pytest.raises(ValueError, match=r"mine.pt is no file of torch's, or a damaged one"):
         extractor(small, weights=path).fit(pixels)
+    flipped = bytearray(whole)
+    flipped[whole.find(small.stem.weight.detach().numpy().tobytes()[:16])] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(ValueError, match=r"mine.pt is .* a damaged one .*is not what was written"):
+        extractor(small, weights=path).fit(pixels)
     with pytest.raises(FileNotFoundError, match=r"absent.pt.*'DEFAULT'"):
         FeatureExtractor(small, weights=str(tmp_path / "absent.pt")).fit(pixels)

@@ -78,7 +78,13 @@ def load_network(backbone, weights, preprocess):
     """Return the `Loaded` network that the parameters of `FeatureExtractor` name."""
     unread = None
     if hasattr(backbone, "module_"):  # fine-tuned by an estimator
-        network, own = copy.deepcopy(backbone.module_).cpu(), backbone.preprocess_
+        if weights not in ("DEFAULT", None):
+            raise ValueError(
+                f"weights={str(weights)!r} is for backbones that have none of their own, and the "
+                f"{type(backbone).__name__} has been fitted. Leave weights out."
+            )
+        network = copy.deepcopy(backbone.module_).cpu()
+        own = getattr(backbone, "preprocess_", None)
     elif isinstance(backbone, nn.Module):
         if any(isinstance(m, torch.jit.ScriptModule) for m in backbone.modules()):
             raise TypeError(
@@ -88,6 +94,11 @@ def load_network(backbone, weights, preprocess):
         network, own = copy.deepcopy(backbone).cpu(), None
         if weights not in ("DEFAULT", None):
             unread = load_file(network, weights)
+    elif not isinstance(backbone, str):
+        raise TypeError(
+            f"backbone is a {type(backbone).__name__}; it must be the name of a network, a torch "
+            "module, or an estimator with a network as module_, such as ERMClassifier."
+        )
     elif backbone.startswith("timm:"):
         network, own, unread = _timm(backbone.removeprefix("timm:"), weights)
     elif backbone.startswith("open_clip:"):
@@ -170,7 +181,12 @@ def _open_clip(name, weights):
                 f"backbone='open_clip:{name}/{tag}': the published weights of {name} are "
                 f"{', '.join(tags) or 'none'}. Files are passed as weights=PATH."
             )
-        tag = tag or (tags[0] if tags else None)
+        if not tags:
+            raise ValueError(
+                f"backbone='open_clip:{name}' has no published weights. Pass weights=PATH, or None "
+                "for random ones."
+            )
+        tag = tag or tags[0]
     published = tag if weights == "DEFAULT" else None
     with seeded(SEED), _fetching(f"open_clip:{name}", weights):
         model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=published)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice
 
+import numpy as np
 import torch
 
 from sklearn_hsfm._progress import bar
@@ -43,7 +44,8 @@ def run_batches(
                 batch, tensors = waiting.pop(0)
                 pixels = stacked([tensor.result() for tensor in tensors], batch, images)
                 waiting += [start(batch) for batch in islice(batches, 1)]
-                values = run(pixels)
+                values = _ran(run, pixels, batch, images)
+                _check_finite(values, batch, images)
                 shown.update(len(batch))
                 yield batch, values
         finally:
@@ -97,3 +99,25 @@ def stacked(tensors, rows, images):
                 f"{tuple(tensor.shape)}. Resize and crop in preprocess, or pass batch_size=1."
             )
     return torch.stack(tensors)
+
+
+def _ran(run, pixels, rows, images):
+    try:
+        return run(pixels)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # of a network of somebody else's
+        raise ValueError(
+            f"The network fails on a batch of {len(rows)} from {images.name(rows[0])} on, "
+            f"{tuple(pixels.shape[1:])} each after preprocessing: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_finite(values, rows, images):
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"What the network gives for {images.name(rows[int(finite.argmin())])} is not finite. "
+            "Pass precision='float32' if it is lower; else look at the weights and at what "
+            "preprocess gives."
+        )

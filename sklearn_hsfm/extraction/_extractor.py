@@ -199,8 +199,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         ------
         ValueError
             If the backbone, its layer or its weights do not exist or fit; if no layer is proven
-            to be the last one and none is named; if ``X`` holds no images, or such as the
-            preprocessing does not take; if the engine has no such precision or device, or is more
+            to be the last one and none is named; if features are not finite, or depend on the
+            images beside one in a batch; if ``X`` holds no images, or such as the preprocessing
+            does not take; if the engine has no such precision or device, or is more
             than 1 % off.
         ImportError
             If the packages of the backbone or the engine are missing; the message names the
@@ -228,9 +229,24 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self._tap, self.layer_ = self._backbone.tap, self._backbone.tap.described()
         self.backbone_id_, self._gaps = self._backbone.network_id
         exact = self._one(images, "torch", "float32")
+        self._check_batches(first, exact)
         self.precision_ = self._close_precision(images, exact)
         self.n_features_out_ = exact.shape[1]
         return self
+
+    def _check_batches(self, first, exact):
+        """Refuse a network for which the features of an image are not its own."""
+        if self.batch_size == 1:
+            return
+        run = self._backbone.runner("torch", self._device(), "float32")
+        beside = -first.flip(-1) / 2  # of another mean and deviation
+        off = np.linalg.norm(run(torch.cat([first, beside]))[:1] - exact)
+        if off > _TOLERANCE * np.linalg.norm(exact):
+            raise ValueError(
+                "The features of an image depend on the images beside it in a batch, as with batch "
+                "normalisation that keeps no statistics, or are drawn at random. Pass "
+                "batch_size=1, or a network that treats each image alone."
+            )
 
     def _close_precision(self, images, exact):
         """Return the first precision to try whose features of one image are close to exact."""

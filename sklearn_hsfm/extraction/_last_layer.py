@@ -66,7 +66,7 @@ def find_tap(network, layer, batch):
         return _pool(network, calls, batch)
     name = "" if layer == "output" else layer
     modules = dict(network.named_modules())
-    if name not in modules:
+    if not layer or name not in modules:
         raise ValueError(
             f"layer={layer!r} is no module of the backbone. It is 'pool', 'output', or one "
             f"of: {_names(modules)} and what is in them."

@@ -3,10 +3,13 @@
 import argparse
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import torch
 from torch import nn
+
+_FOLDER = 0x10  # the mark of one in a zip file
 
 
 def load_file(network, path):
@@ -60,26 +63,33 @@ def _read(path):
             raise ImportError(f"{path.name} needs safetensors: pip install safetensors.") from error
         return load(path)
     try:
+        _check_sums(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # the settings of a run
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error)
-        if "GLOBAL" not in reason:
-            raise ValueError(f"{path} is no file of torch's, or a damaged one.") from error
-        named = re.search(r"GLOBAL ([\w.]+)", reason)
-        named = f" ({named[1]})" if named else ""
-        raise ValueError(
-            f"{path} holds Python objects{named}, as a whole model that was saved with "
-            "torch.save(model, ...), and loading them would run code of the file's author. Where "
-            "you trust it, "
-            "save its tensors once: torch.save(torch.load(path, weights_only=False).state_dict(), "
-            "new_path), or of its entry that holds them, and pass the new path as weights."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"{path} is no file of torch's, or a damaged one: {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}"
-        ) from error
+    except Exception as error:  # whatever the parser stumbles over in a file of any kind
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named and isinstance(error, pickle.UnpicklingError):
+            raise ValueError(
+                f"{path} holds Python objects ({named[1]}), as a whole model that was saved with "
+                "torch.save(model, ...), and loading them would run code of the file's author. "
+                "Where you trust it, save its tensors once: torch.save(torch.load(path, "
+                "weights_only=False).state_dict(), new_path), or of its entry that holds them, and "
+                "pass the new path as weights."
+            ) from error
+        reason = type(error).__name__
+        if not isinstance(error, pickle.UnpicklingError) and str(error):  # else torch's own advice
+            reason += f": {str(error).splitlines()[0]}"
+        raise ValueError(f"{path} is no file of torch's, or a damaged one ({reason}).") from error
+
+
+def _check_sums(path):
+    """Refuse a file whose bits are not those that were written; torch does not look."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            folders = [entry for entry in archive.infolist() if entry.external_attr & _FOLDER]
+        if damaged or folders:  # torch reads nothing of a folder, and returns what memory held
+            raise ValueError(f"{damaged or folders[0].filename} is not what was written")
 
 
 def _flat(content, prefix=""):
