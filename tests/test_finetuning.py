@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from torch import nn
 
 from sklearn_hsfm import HSFMClassifier
@@ -295,6 +296,127 @@ def test_patience_counts_over_an_interruption(network, scenes, tmp_path):
         assert np.array_equal(weights_of(resumed), weights_of(whole))
     with pytest.raises(KeyboardInterrupt):
         erm(network, patience=3, augment=Stopper(100)).fit(X, y)
+
+
+# Fits that go wrong, and networks that are odd.
+
+
+def test_a_fit_that_diverges_says_so(network, scenes, tmp_path):
+    X, y = scenes
+    with pytest.raises(ValueError, match=r"diverged in its first epoch.*smaller lr than 1e\+20"):
+        erm(network, lr=1e20).fit(X, y)
+
+    class Exploding(Small):
+        """In its third epoch it overflows."""
+
+        def forward(self, x):
+            self.seen = getattr(self, "seen", 0) + self.training * len(x)
+            return super().forward(x) * (np.inf if self.seen > 2 * 72 else 1)
+
+    torch.manual_seed(0)
+    exploding = Exploding()
+    with pytest.warns(ConvergenceWarning, match="diverged in epoch 3.*epochs before is kept"):
+        clf = erm(exploding, checkpoint_dir=tmp_path).fit(X, y)
+    assert clf.n_iter_ == len(clf.history_["valid_acc"]) == 2
+    assert np.isfinite(weights_of(clf)).all()
+    assert np.array_equal(weights_of(clf), weights_of(erm(exploding, epochs=2).fit(X, y)))
+    assert clf.best_epoch_ == clf.history_["valid_acc"].argmax() + 1
+
+
+class Normed(nn.Module):
+    """Batch normalisation over one pixel, as at the end of a ResNet on small images."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.fc = nn.BatchNorm2d(3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(self.norm(x.mean((2, 3), keepdim=True)).flatten(1))
+
+
+@pytest.mark.parametrize("schedule", [None, "one-cycle"])
+def test_a_last_batch_of_one_is_left_out(scenes, schedule):
+    X, y = scenes
+    seen = []
+
+    def count(image):
+        seen.append(1)
+        return image
+
+    clf = erm(Normed(), batch_size=16, epochs=2, augment=count, schedule=schedule)
+    clf.fit(X[:33], y[:33], X[33:], y[33:])
+    assert len(seen) == 2 * 32
+    assert np.isfinite(clf.history_["train_loss"]).all()
+    with pytest.raises(ValueError, match=r"cannot train on one image: .* batch_size=1\."):
+        erm(Normed(), batch_size=1).fit(X, y)
+    seen.clear()
+    erm(Small(), batch_size=16, epochs=1, augment=count).fit(X[:33], y[:33], X[33:], y[33:])
+    assert len(seen) == 33  # where nothing is normalised nothing is left out
+
+
+class First(nn.Module):
+    """Its head is defined first; a linear layer of another block comes last."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.neck = nn.Linear(5, 7), nn.Linear(3, 5)
+
+    def forward(self, x):
+        return self.fc(self.neck(x.mean((2, 3))).relu())
+
+
+def test_the_head_is_the_last_layer_that_is_run(scenes):
+    X, y = scenes
+    clf = erm(First(), epochs=2).fit(X, y)
+    assert clf.coef_.shape == (2, 5)
+    assert clf.module_.neck.out_features == 5
+    extractor = FeatureExtractor(clf, precision="float32").fit(X)
+    logits = extractor.transform(X) @ clf.coef_.T + clf.intercept_
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], clf.decision_function(X), atol=1e-5)
+
+
+def test_a_network_without_a_head_gets_one(scenes):
+    X, y = scenes
+    headless = First()
+    headless.fc = nn.Identity()
+    clf = erm(headless, epochs=15).fit(X[:60], y[:60], X[60:], y[60:])
+    assert clf.coef_.shape == (2, 5)
+    assert clf.score(X[60:], y[60:]) > 0.9
+    again = pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(again.coef_, clf.coef_)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Sequential(Small(), nn.Softmax(1)), r"returns the softmax of what '0.fc' gives"),
+        (nn.Sequential(nn.Conv2d(3, 7, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "followed by a"),
+        (nn.Conv2d(3, 2, 3), r"no linear layer .* returns \(1, 2, 8, 6\)"),
+        (nn.Linear(4, 2), r"fails on an image that is \(3, 10, 8\)"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused(network, message, scenes):
+    with pytest.raises(ValueError, match=message):
+        erm(network).fit(*scenes)
+
+
+def test_images_of_several_sizes_or_broken_are_named(network, scenes, tmp_path):
+    X, y = scenes
+    images = [Image.fromarray(image) for image in X]
+    images[7] = images[7].resize((5, 5))
+    with pytest.raises(ValueError, match=r"image 7 \(row 7 of 80\) is \(3, 5, 5\).*first one"):
+        erm(network).fit(images, y)
+    for i, image in enumerate(X):
+        Image.fromarray(image).save(tmp_path / f"{i:02d}.png")
+    (tmp_path / "07.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"07.png \(row 7 of 80\) cannot be read as an image"):
+        erm(network).fit(tmp_path, y)
+
+
+def test_a_fit_seeds_one_device_alone(network, scenes):
+    queued = torch.cuda._lazy_seed_tracker.get_calls()
+    erm(network, epochs=1, device="cpu").fit(*scenes)
+    assert torch.cuda._lazy_seed_tracker.get_calls() == queued
 
 
 def test_predicting_leaves_the_network_alone(network, scenes):
