@@ -82,9 +82,9 @@ STATE = resnet18().state_dict()
 
 
 def test_auto_lowers_the_precision_only_where_it_is_good_enough(small, pixels, monkeypatch):
-    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._cpu_has_amx", lambda: True)
+    monkeypatch.setattr("sklearn_hsfm.extraction._precision._cpu_has_amx", lambda: True)
     assert extractor(small, precision="auto", device="cpu").fit(pixels).precision_ == "bfloat16"
-    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._TOLERANCE", 1e-6)
+    monkeypatch.setattr("sklearn_hsfm.extraction._precision._TOLERANCE", 1e-6)
     exact = extractor(small, precision="auto", device="cpu").fit(pixels)
     assert exact.precision_ == "float32"
     features = extractor(small).fit_transform(pixels)
@@ -145,16 +145,16 @@ def test_an_engine_gives_the_features_of_torch(engine, small, pixels, tmp_path):
 
 
 def test_an_engine_has_to_prove_itself(engine, small, pixels, monkeypatch):
-    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._TOLERANCE", 0.0)
+    monkeypatch.setattr("sklearn_hsfm.extraction._precision._TOLERANCE", 0.0)
     with pytest.raises(ValueError, match=rf"engine='{engine}' .*off those of torch.*'torch'"):
         extractor(small, engine=engine, precision="auto").fit(pixels)
 
 
 def test_an_engine_lowers_the_precision_where_it_is_good_enough(engine, small, pixels, monkeypatch):
-    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._cpu_has_amx", lambda: True)
+    monkeypatch.setattr("sklearn_hsfm.extraction._precision._cpu_has_amx", lambda: True)
     fitted = extractor(small, engine=engine, precision="auto").fit(pixels)
     assert fitted.precision_ == "bfloat16"
-    monkeypatch.setattr("sklearn_hsfm.extraction._extractor._TOLERANCE", 1e-5)
+    monkeypatch.setattr("sklearn_hsfm.extraction._precision._TOLERANCE", 1e-5)
     assert fitted.fit(pixels).precision_ in ("bfloat16", "float32")
     np.testing.assert_allclose(
         fitted.transform(pixels), extractor(small).fit_transform(pixels), rtol=1e-4, atol=1e-5

@@ -69,10 +69,10 @@ def arrays(draw):
         shape = [draw(st.integers(0, 3)), 3, draw(st.integers(1, 12)), draw(st.integers(1, 12))]
     dtype = draw(st.sampled_from(["u1", "i1", "u2", "i8", "f2", "f4", "f8", "?", "c8", "U1"]))
     pixels = np.random.RandomState(draw(st.integers(0, 9))).randint(256, size=shape)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         pixels = (pixels / draw(st.sampled_from([1, 255, 1e-30]))).astype(dtype)
-    if pixels.dtype.kind == "f" and pixels.size:
-        pixels.flat[0] = draw(st.sampled_from([0, np.nan, np.inf, -1, 1e30]))
+        if pixels.dtype.kind == "f" and pixels.size:
+            pixels.flat[0] = draw(st.sampled_from([0, np.nan, np.inf, -1, 1e30]))
     return pixels
 
 

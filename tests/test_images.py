@@ -87,6 +87,15 @@ def test_files_are_turned_upright(suffix, orientation, tmp_path):
     assert np.array_equal(np.asarray(Images([taken]).load(0)), np.asarray(taken))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0no TIFF", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0"]
+)
+def test_tags_that_are_broken_say_nothing(exif, tmp_path):
+    Image.fromarray(grey(RAMP)).save(tmp_path / "a.jpg", exif=exif, quality=100)
+    assert np.abs(loaded(tmp_path / "a.jpg") - grey(RAMP).astype(int)).max() < 12
+
+
 def test_of_animations_the_first_frame_counts(tmp_path):
     frames = [Image.fromarray(grey(np.full((8, 8), value))) for value in (10, 200)]
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):

@@ -134,7 +134,7 @@ class FeatureCache:
             warnings.warn(f"What was used was not noted: {error}", stacklevel=3)
 
     def _shrink(self):
-        total = self._run("SELECT COALESCE(SUM(LENGTH(value)), 0) FROM entries")[0][0]
+        ((total,),) = self._run("SELECT COALESCE(SUM(LENGTH(value)), 0) FROM entries") or [(0,)]
         if total <= self.max_bytes:
             return
         drop = []

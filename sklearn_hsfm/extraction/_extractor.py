@@ -1,5 +1,6 @@
 """FeatureExtractor: images in, features of a frozen backbone out."""
 
+import functools
 import os
 import warnings
 from numbers import Integral
@@ -24,8 +25,7 @@ from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._engines import PRECISIONS, check_engine
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._keys import Keys, fill
-
-_TOLERANCE = 0.01  # relative error of features that a faster precision or engine may have
+from sklearn_hsfm.extraction._precision import check_alone, close_precision
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -38,8 +38,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         libraries; a network, which is copied; or an `ERMClassifier`, which is fitted on the
         images and ``y`` if it is not yet, and brings its preprocessing.
     weights : "DEFAULT", path or None, default="DEFAULT"
-        Published weights, downloaded once; a file that torch saved; or random ones, the same
-        every time. A network that is passed keeps its own unless a path is given.
+        Published weights, downloaded once; a file of torch or safetensors, in which all but a
+        head must fit, under whatever prefix; or random ones, the same every time. A network that
+        is passed keeps its own unless a path is given.
     layer : str, default="pool"
         "pool" is what enters the last linear layer, the one whose product is the output of the
         network, as ``fit`` proves on one image; of a network without one, as its head was taken
@@ -229,46 +230,15 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self._tap, self.layer_ = self._backbone.tap, self._backbone.tap.described()
         self.backbone_id_, self._gaps = self._backbone.network_id
         exact = self._one(images, "torch", "float32")
-        self._check_batches(first, exact)
-        self.precision_ = self._close_precision(images, exact)
+        if self.batch_size > 1:
+            run = self._backbone.runner("torch", self._device(), "float32")
+            check_alone(run, first, exact)
+        of_precision = functools.partial(self._one, images, self.engine)
+        self.precision_ = close_precision(
+            of_precision, exact, self.engine, self.precision, self._device()
+        )
         self.n_features_out_ = exact.shape[1]
         return self
-
-    def _check_batches(self, first, exact):
-        """Refuse a network for which the features of an image are not its own."""
-        if self.batch_size == 1:
-            return
-        run = self._backbone.runner("torch", self._device(), "float32")
-        beside = -first.flip(-1) / 2  # of another mean and deviation
-        off = np.linalg.norm(run(torch.cat([first, beside]))[:1] - exact)
-        if off > _TOLERANCE * np.linalg.norm(exact):
-            raise ValueError(
-                "The features of an image depend on the images beside it in a batch, as with batch "
-                "normalisation that keeps no statistics, or are drawn at random. Pass "
-                "batch_size=1, or a network that treats each image alone."
-            )
-
-    def _close_precision(self, images, exact):
-        """Return the first precision to try whose features of one image are close to exact."""
-        for precision in self._precisions():
-            if self.engine == "torch" and precision == "float32":
-                return precision
-            if self.precision == precision != "float32":
-                return precision  # asked for, so not judged
-            off = np.linalg.norm(self._one(images, self.engine, precision) - exact)
-            if off <= _TOLERANCE * np.linalg.norm(exact):  # False for NaN
-                return precision
-        raise ValueError(
-            f"engine={self.engine!r} gives features that are {off / np.linalg.norm(exact):.1%} "
-            "off those of torch on the first image. Pass engine='torch'."
-        )
-
-    def _precisions(self):
-        if self.precision != "auto":
-            return [self.precision]
-        lowered = "float16" if self._device().type == "cuda" else "bfloat16"
-        fast = lowered == "float16" or _cpu_has_amx()
-        return [lowered, "float32"] if fast and lowered in PRECISIONS[self.engine] else ["float32"]
 
     def _one(self, images, engine, precision):
         """Return the features of the first image, (1, n_features)."""
@@ -367,8 +337,3 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         return tags
-
-
-def _cpu_has_amx():
-    has = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(has and has())

@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 _LONGEST = 1000  # times as long as wide: the shorter side is what preprocessing scales up
 _BITS_PER_SAMPLE = 258  # tag of TIFF
+_ORIENTATION = 0x0112  # tag of EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # modes of more than eight bits
 
 
@@ -61,8 +71,22 @@ def to_rgb(image):
         )
     bits = _bits(image)
     if isinstance(image, ImageFile.ImageFile):
-        image = ImageOps.exif_transpose(image)
+        image = _upright(image)
     return (image if bits == 8 else _eight_bits(image, bits)).convert("RGB")
+
+
+def _upright(image):
+    """Return an image turned as its tag says; one that cannot be read says nothing.
+
+    Pillow's own function writes all tags anew, and fails on any that is odd.
+    """
+    image.load()  # in which a TIFF file is turned already
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # of the parser of tags, which come from cameras of all kinds
+        orientation = None
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _bits(image):

@@ -238,7 +238,8 @@ def _pooled(call, product):
 
 
 def _same(a, b):
-    return a.shape == b.shape and bool((a.float() - b.float()).norm() <= _CLOSE * b.float().norm())
+    a, b = a.double(), b.double()  # whose squares do not overflow
+    return a.shape == b.shape and bool((a - b).norm() <= _CLOSE * b.norm())
 
 
 def _space(out, calls, batch, layer):
