@@ -391,7 +391,7 @@ def test_a_network_without_a_head_gets_one(scenes):
     [
         (nn.Sequential(Small(), nn.Softmax(1)), r"returns the softmax of what '0.fc' gives"),
         (nn.Sequential(nn.Conv2d(3, 7, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "followed by a"),
-        (nn.Conv2d(3, 2, 3), r"no linear layer .* returns \(1, 2, 8, 6\)"),
+        (nn.Conv2d(3, 2, 3), r"no linear layer .* returns \(2, 2, 8, 6\)"),
         (nn.Linear(4, 2), r"fails on an image that is \(3, 10, 8\)"),
     ],
 )

@@ -1,7 +1,9 @@
 """What makes an object the one that it is."""
 
+import cmath
 import copy
 import functools
+import math
 import pickle
 import re
 import subprocess
@@ -179,6 +181,12 @@ def test_code_of_another_body_is_other_code():
     assert digest(State) != digest(Slots)
 
 
+def test_functions_of_one_name_are_two():
+    assert digest(math.sin) != digest(cmath.sin)
+    assert digest([].append) != digest([1].append)
+    assert digest(str.join) != digest(bytes.join)
+
+
 def test_copies_and_pickles_are_the_same():
     for part in (models.resnet18(), transforms.ToTensor(), State({"a": np.arange(3)})):
         assert digest(copy.deepcopy(part)) == digest(part)
@@ -212,6 +220,12 @@ def test_what_has_no_state_is_a_gap():
     assert "TextIOWrapper" in found.gaps[0]
     assert identify(x for x in range(3)).gaps
     assert not identify(State(threading.Lock())).gaps  # which holds no value
+
+
+def test_compiled_code_of_the_users_is_a_gap(monkeypatch):
+    monkeypatch.setattr("sklearn_hsfm.extraction._identity._installed", lambda module: False)
+    for compiled in (len, np.sin, np.ndarray):
+        assert "compiled code" in identify(compiled).gaps[0]
 
 
 def test_state_that_a_class_leaves_out_is_left_out():

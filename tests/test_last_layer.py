@@ -333,3 +333,27 @@ def test_backbones_that_are_none(pixels):
         load_network(fitted, "DEFAULT", "auto")
     with pytest.raises(ValueError, match="layer='' is no module"):
         FeatureExtractor(Own(), layer="", preprocess=to_float).fit(pixels)
+
+
+def test_a_black_image_proves_nothing_by_itself(pixels):
+    """Without intercepts it gives zeros in each layer, and zeros are the product of zeros."""
+
+    class NoIntercepts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.side = nn.Linear(3, 5, bias=False), nn.Linear(3, 5, bias=False)
+
+        def forward(self, x):
+            logits = self.fc(mean(x))
+            return logits + 0 * self.side(mean(x))  # called last, and without a say
+
+    extractor = FeatureExtractor(NoIntercepts(), preprocess=to_float).fit(pixels * 0)
+    assert extractor.layer_ == "input of fc"
+
+
+def test_images_that_are_drawn_at_random_are_said(pixels):
+    from torchvision import transforms
+
+    drawn = transforms.Compose([transforms.ToTensor(), transforms.RandomErasing(p=1.0)])
+    with pytest.warns(UserWarning, match=r"image 0 \(row 0 of 2\) is another each time"):
+        FeatureExtractor(Own(), preprocess=drawn).fit(pixels)

@@ -134,6 +134,43 @@ def test_files_that_are_named_twice(extractor, files, tmp_path):
     assert np.array_equal(features, extractor.transform(twice))
 
 
+@pytest.mark.parametrize("which", ["features", "shard"])
+@pytest.mark.parametrize("damage", ["cut off", "empty", "pickle", "other"])
+def test_a_file_that_is_not_what_was_written_is_made_anew(
+    extractor, files, tmp_path, monkeypatch, which, damage
+):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    if which == "shard":
+        with monkeypatch.context() as patch:
+            patch.setattr(_shards, "_put_together", killed)
+            with pytest.raises(KeyboardInterrupt):
+                extract_shards(extractor, files, tmp_path / "out", shard_size=4)
+    else:
+        extract_shards(extractor, files, tmp_path / "out", shard_size=4)
+    for path in (tmp_path / "out").iterdir():
+        content = path.read_bytes()
+        if damage == "other":
+            np.save(path, np.ones((3, 8)))
+        else:
+            evil = pickle.dumps(Evil(tmp_path / "ran"))
+            path.write_bytes({"cut off": content[:-9], "empty": b"", "pickle": evil}[damage])
+    features = extract_shards(extractor, files, tmp_path / "out", shard_size=4)
+    assert np.array_equal(features, extractor.transform(files))
+    assert not (tmp_path / "ran").exists()
+
+
+class Evil:
+    """A pickle that writes a file where it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
 def test_threads_do_not_mix_up_their_images(extractor, files, tmp_path):
     network_of(extractor).pause = 0.02
     with joblib.parallel_config("threading", n_jobs=4):

@@ -25,6 +25,7 @@ from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._engines import PRECISIONS, check_engine
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._keys import Keys, fill
+from sklearn_hsfm.extraction._last_layer import proof_batch
 from sklearn_hsfm.extraction._precision import check_alone, close_precision
 
 
@@ -225,20 +226,32 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.backbone_ = clone(self.backbone).fit(X, y)
         loaded = load_network(self.backbone_, self.weights, self.preprocess)
         self.preprocess_ = loaded.preprocess
-        first = preprocessed(images.load(0), self.preprocess_, images.name(0))[None]
+        first = proof_batch(self._first(images))
         self._backbone = Backbone(loaded, self.preprocess_, layer=self.layer, batch=first)
         self._tap, self.layer_ = self._backbone.tap, self._backbone.tap.described()
         self.backbone_id_, self._gaps = self._backbone.network_id
         exact = self._one(images, "torch", "float32")
         if self.batch_size > 1:
             run = self._backbone.runner("torch", self._device(), "float32")
-            check_alone(run, first, exact)
+            check_alone(run, first)
         of_precision = functools.partial(self._one, images, self.engine)
         self.precision_ = close_precision(
             of_precision, exact, self.engine, self.precision, self._device()
         )
         self.n_features_out_ = exact.shape[1]
         return self
+
+    def _first(self, images):
+        """Return the first image as the network takes it, which must be the same each time."""
+        name = images.name(0)
+        first, again = (preprocessed(images.load(0), self.preprocess_, name) for _ in range(2))
+        if not torch.equal(first, again):
+            warnings.warn(
+                f"{name} is another each time that it is loaded and preprocessed, and so are its "
+                "features. Leave augmentation out of data set and preprocess.",
+                stacklevel=4,
+            )
+        return first
 
     def _one(self, images, engine, precision):
         """Return the features of the first image, (1, n_features)."""

@@ -18,6 +18,7 @@ from torch import nn
 
 _LEAVES = (type(None), bool, int, float, complex, type(...), type(NotImplemented), range, slice)
 _READS = ("LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
+_HEAP_TYPE = 1 << 9  # of classes, all but those that C defines for good
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))  # they hold no value
 # What a class has beside its code and its values.
 _INCIDENTAL = {
@@ -110,11 +111,10 @@ class _Walk:
 
     def object(self, part):
         if isinstance(part, types.MethodType | types.BuiltinMethodType | types.MethodWrapperType):
-            owner = getattr(part, "__self__", None)
-            owner = None if isinstance(owner, types.ModuleType) else owner
-            return _hash(
-                "method", part.__name__, self(getattr(part, "__func__", None)), self(owner)
-            )
+            owner, function = part.__self__, getattr(part, "__func__", None)
+            if isinstance(owner, types.ModuleType) and not _installed(owner.__name__):
+                raise TypeError("compiled code, which shows nothing of itself")
+            return _hash("method", part.__name__, self(owner), self(function))
         if isinstance(part, staticmethod | classmethod):
             return _hash(type(part).__name__, self(part.__func__))
         if isinstance(part, property):
@@ -128,6 +128,8 @@ class _Walk:
         reduce = copyreg.dispatch_table.get(type(part))
         state = part.__reduce_ex__(4) if reduce is None else reduce(part)
         if isinstance(state, str):  # found by name
+            if not _installed(getattr(part, "__module__", None) or "builtins"):
+                raise TypeError("compiled code, which shows nothing of itself")
             return _hash("name", str(getattr(part, "__module__", "")), state)
         made, args, *rest = state
         rest = [list(x) if i > 0 and x is not None else x for i, x in enumerate(rest[:3])]
@@ -184,8 +186,11 @@ class _Walk:
             return _hash("cell")
 
     def klass(self, part):
-        if _found_in_a_package(part):
+        of_c = not part.__flags__ & _HEAP_TYPE
+        if _found_in_a_package(part) or (of_c and _installed(part.__module__)):
             return _hash("name", part.__module__, part.__qualname__)
+        if of_c:
+            raise TypeError("compiled code, which shows nothing of itself")
         slots = types.MemberDescriptorType, types.GetSetDescriptorType
         body = {
             name: value

@@ -59,6 +59,12 @@ class _Call(NamedTuple):
     left: object
 
 
+def proof_batch(image):
+    """Return an image and noise beside it, (2, ...): of a black image all layers may give zeros."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.stack([image, torch.randn(image.shape, generator=generator, dtype=image.dtype)])
+
+
 def find_tap(network, layer, batch):
     """Return where the features of ``layer`` are, as one batch shows."""
     calls = _calls(network, batch)

@@ -20,7 +20,7 @@ from sklearn_hsfm.extraction._backbones import check_head, load_network
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
-from sklearn_hsfm.extraction._last_layer import Tap
+from sklearn_hsfm.extraction._last_layer import Tap, proof_batch
 from sklearn_hsfm.extraction._seeds import seeded
 from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
 from sklearn_hsfm.finetuning._head import with_head
@@ -233,7 +233,7 @@ class ERMClassifier(ClassifierMixin, BaseEstimator):
             parts = None if file is None else parts_of(self, loaded.network, train, valid, seed)
             if saved is not None:
                 file.check(saved, parts, self.epochs)
-            network, head = with_head(loaded.network, len(self.classes_), first[None])
+            network, head = with_head(loaded.network, len(self.classes_), proof_batch(first))
             check_head(loaded.unread, Tap(head, before=True))
             net = make_net(self, network.requires_grad_(True), train, valid, seed, device)
             drawn = int(root) if self.random_state is None else None

@@ -44,7 +44,7 @@ def _with_one_more(network, n_classes, batch):
     if out.ndim != 2 or len(out) != len(batch):
         raise ValueError(
             "The backbone has no linear layer that could become the head, and returns "
-            f"{tuple(out.shape)} for an image, which is no vector. Let it return vectors."
+            f"{tuple(out.shape)} for {len(batch)} images, which are no vectors. Let it return some."
         )
     head = nn.Linear(out.shape[1], n_classes)
     return nn.Sequential(OrderedDict(features=network, head=head)), "head"
