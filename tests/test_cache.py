@@ -18,6 +18,7 @@ from torchvision.transforms import Compose, Lambda
 
 from sklearn_hsfm.extraction import FeatureCache, extract_shards
 from sklearn_hsfm.extraction._cache import Writing
+from sklearn_hsfm.extraction._images import Images
 from tests.small_network import extractor, to_float
 
 
@@ -94,7 +95,8 @@ def test_a_killed_run_goes_on(tmp_path, pixels, small):
     code = f"""
         import os
         import numpy as np, torch
-        from tests.small_network import Small, to_float
+        from sklearn_hsfm.extraction._images import Images
+from tests.small_network import Small, to_float
         from sklearn_hsfm.extraction import FeatureExtractor
         network = Small()
         network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
@@ -126,7 +128,8 @@ def test_shards_of_two_processes_share_one_cache(tmp_path, files, pixels, small)
     torch.save(small.state_dict(), tmp_path / "small.pt")
     code = f"""
         import sys, torch
-        from tests.small_network import Small, extractor
+        from sklearn_hsfm.extraction._images import Images
+from tests.small_network import Small, extractor
         network = Small()
         network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
         shard = {[str(f) for f in files]!r}[int(sys.argv[1])::2]
@@ -311,6 +314,15 @@ def test_a_table_of_another_kind_is_set_aside(tmp_path, columns):
     with pytest.warns(UserWarning, match="corrupt .* starts anew"):
         cache.put({b"key": np.ones(2)})
     assert len(cache) == 1
+
+
+def test_features_of_another_length_are_computed_again(small, pixels, tmp_path):
+    """An entry of one number would fill a row of any length."""
+    fitted = extractor(small, cache_dir=tmp_path).fit(pixels)
+    first, cache = fitted.transform(pixels), FeatureCache(tmp_path)
+    keys = fitted._keys().all_of(Images(pixels))
+    cache.put({key: np.ones(1) for key in keys[:3]} | {key: np.ones(9) for key in keys[3:]})
+    assert np.array_equal(fitted.transform(pixels), first)
 
 
 def test_odd_values_are_absent(tmp_path):
