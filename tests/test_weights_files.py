@@ -96,6 +96,23 @@ def test_files_that_do_not_fit_say_what_they_are(content, message, small, pixels
     assert "mine.pt" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (("5.",), "does not fit"),  # two linear layers are missing, which are no head
+        (("1.", "5."), "no '3' of this shape, so that layer is random"),
+        (("1.", "3."), "no '5' of this shape, so that layer is random"),
+    ],
+)
+def test_one_layer_at_most_is_of_another_task(kept, message, pixels, tmp_path):
+    layers = nn.Linear(360, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 2)
+    network = nn.Sequential(nn.Flatten(), *layers)
+    state = {n: v for n, v in network.state_dict().items() if n.startswith(kept)}
+    torch.save(state, tmp_path / "mine.pt")
+    with pytest.raises(ValueError, match=message):
+        extractor(network, weights=tmp_path / "mine.pt", layer="output").fit(pixels)
+
+
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("layout", ["pickle", "inside", "legacy"])
 def test_no_code_of_a_file_is_run(layout, small, pixels, tmp_path):
