@@ -40,7 +40,7 @@ def make_net(erm, network, train, valid, seed, device):
     n_batches, rest = divmod(len(train), erm.batch_size)
     # Batch normalisation cannot train on a batch of one, so such a rest is left out.
     normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
-    drop_last = normed and rest == 1 and n_batches > 0
+    drop_last = normed and rest == 1
     n_batches += 0 if drop_last else math.ceil(rest / erm.batch_size)
     callbacks = [("seed", SeedOfEpoch(seed))]
     if erm.schedule is not None:
