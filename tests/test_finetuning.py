@@ -20,6 +20,7 @@ from sklearn_hsfm import HSFMClassifier
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.finetuning import ERMClassifier, make_hsfm_pipeline
 from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
+from sklearn_hsfm.finetuning._training import learning_rates
 
 
 class Small(nn.Module):
@@ -75,6 +76,15 @@ def test_it_learns(network, scenes):
     assert len(accuracy) == clf.n_iter_ == 15
     assert clf.score(X[60:], y[60:]) == pytest.approx(accuracy.max(), abs=1e-6)
     assert accuracy[clf.best_epoch_ - 1] == accuracy.max()
+
+
+def test_of_equally_good_epochs_the_first_is_kept(network, scenes):
+    X, y = scenes
+    clf = erm(network, epochs=15).fit(X[:60], y[:60], X[60:], y[60:])
+    accuracy = clf.history_["valid_acc"]
+    assert (accuracy == accuracy.max()).sum() > 1
+    first = erm(network, epochs=clf.best_epoch_).fit(X[:60], y[:60], X[60:], y[60:])
+    assert np.array_equal(weights_of(clf), weights_of(first))
 
 
 def test_one_seed_one_result_and_no_global_state(network, scenes):
@@ -301,17 +311,19 @@ def test_patience_counts_over_an_interruption(network, scenes, tmp_path):
 # Fits that go wrong, and networks that are odd.
 
 
-def test_a_fit_that_diverges_says_so(network, scenes, tmp_path):
+@pytest.mark.parametrize("training", [True, False])
+def test_a_fit_that_diverges_says_so(network, scenes, tmp_path, training):
     X, y = scenes
     with pytest.raises(ValueError, match=r"diverged in its first epoch.*smaller lr than 1e\+20"):
         erm(network, lr=1e20).fit(X, y)
 
     class Exploding(Small):
-        """In its third epoch it overflows."""
+        """In its third epoch it overflows, while it trains or while it is validated."""
 
         def forward(self, x):
             self.seen = getattr(self, "seen", 0) + self.training * len(x)
-            return super().forward(x) * (np.inf if self.seen > 2 * 72 else 1)
+            overflows = self.seen > 2 * 72 and self.training == training
+            return super().forward(x) * (np.inf if overflows else 1)
 
     torch.manual_seed(0)
     exploding = Exploding()
@@ -335,7 +347,7 @@ class Normed(nn.Module):
 
 
 @pytest.mark.parametrize("schedule", [None, "one-cycle"])
-def test_a_last_batch_of_one_is_left_out(scenes, schedule):
+def test_a_last_batch_of_one_is_left_out(scenes, schedule, monkeypatch):
     X, y = scenes
     seen = []
 
@@ -343,9 +355,18 @@ def test_a_last_batch_of_one_is_left_out(scenes, schedule):
         seen.append(1)
         return image
 
+    rates, step = [], torch.optim.SGD.step
+
+    def recorded(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recorded)
     clf = erm(Normed(), batch_size=16, epochs=2, augment=count, schedule=schedule)
     clf.fit(X[:33], y[:33], X[33:], y[33:])
     assert len(seen) == 2 * 32
+    wanted = [0.3] * 4 if schedule is None else learning_rates(schedule, 0.3, 2, 2)
+    np.testing.assert_allclose(rates[-4:], np.ravel(wanted))  # the whole curve, in 4 steps
     assert np.isfinite(clf.history_["train_loss"]).all()
     with pytest.raises(ValueError, match=r"cannot train on one image: .* batch_size=1\."):
         erm(Normed(), batch_size=1).fit(X, y)
