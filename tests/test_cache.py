@@ -95,8 +95,7 @@ def test_a_killed_run_goes_on(tmp_path, pixels, small):
     code = f"""
         import os
         import numpy as np, torch
-        from sklearn_hsfm.extraction._images import Images
-from tests.small_network import Small, to_float
+        from tests.small_network import Small, to_float
         from sklearn_hsfm.extraction import FeatureExtractor
         network = Small()
         network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
@@ -128,8 +127,7 @@ def test_shards_of_two_processes_share_one_cache(tmp_path, files, pixels, small)
     torch.save(small.state_dict(), tmp_path / "small.pt")
     code = f"""
         import sys, torch
-        from sklearn_hsfm.extraction._images import Images
-from tests.small_network import Small, extractor
+        from tests.small_network import Small, extractor
         network = Small()
         network.load_state_dict(torch.load({str(tmp_path / "small.pt")!r}))
         shard = {[str(f) for f in files]!r}[int(sys.argv[1])::2]
