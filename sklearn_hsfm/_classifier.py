@@ -18,6 +18,7 @@ from sklearn_hsfm._core.solve import solve
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    finite_head,
     fitted_scaler,
     initial_head,
     one_row_for_two_classes,
@@ -271,6 +272,8 @@ or callable, default="auto"
 
         Warns
         -----
+        UserWarning
+            If ``X_val`` does not look like ``X``, as where it has missed a step of a pipeline.
         ConvergenceWarning
             If the rates are so large that the numbers overflow.
         UserWarning
@@ -344,7 +347,8 @@ or callable, default="auto"
         W, H = (t[0].cpu().numpy().astype(np.float64) for t in (solution.W, solution.H))
 
         def stored(coef, intercept):
-            return (a.astype(dtype) for a in to_raw(coef, intercept, scaler))
+            with np.errstate(over="ignore", invalid="ignore"):
+                return finite_head(*(a.astype(dtype) for a in to_raw(coef, intercept, scaler)))
 
         threshold = record.thresholds[solution.best_epoch[0]]
         self.coef_, self.intercept_ = stored(W[:, :d], W[:, -1] - threshold)

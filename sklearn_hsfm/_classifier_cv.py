@@ -16,7 +16,6 @@ from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.rows import rows_of
-from sklearn_hsfm._grid import settings_of
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
@@ -25,6 +24,7 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
+from sklearn_hsfm._param_grid import settings_of
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._race import EVERY, NEVER, Race
 from sklearn_hsfm._reweighting import (
@@ -40,6 +40,8 @@ from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.metrics._groups import group_membership
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
+_DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [1e-3, 1e-2], "outer_lr": [0.2]}
+_REQUIRED = {"C", "inner_lr", "outer_lr"}
 
 
 class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
@@ -322,7 +324,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             If no repair can be shown to help, or the validation set is too small for the folds
             or the judge; see Notes.
         """
-        settings = settings_of(self.param_grid, self.init_head)
+        settings = self._settings()
         X, y = check_training_rows(self, X, y)
         member = None if groups is None else group_membership(groups, len(y))[1]
         device = resolve_device(self.device)
@@ -410,6 +412,15 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             repair = repair_by_finding(scaler.transform(X), y, self.finder_, self.cv, rng)
         self._keep(repair.heads[repair.chosen], repair.after, repair.offset, y, scaler, X.dtype)
         self._report_weights(repair, y, member, split)
+
+    def _settings(self):
+        grid = self.param_grid
+        if isinstance(grid, str):
+            grid = [_DEFAULT_GRID]
+            if self.init_head is not None:
+                grid = [{**_DEFAULT_GRID, "C": [*_DEFAULT_GRID["C"], None]}]
+        may_be_none = set() if self.init_head is None else {"C"}  # which stands for init_head
+        return settings_of(grid, _REQUIRED, {"T": self.T, "Khard": self.Khard}, may_be_none)
 
     def _judge(self, split):
         """Return the name of what scores candidates, and its key or rule for `choose`."""

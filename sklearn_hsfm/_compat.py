@@ -1,6 +1,38 @@
 """The one place that imports names scikit-learn keeps private, stable from 1.6 to 1.9."""
 
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_params,
+)
 
-__all__ = ["HasMethods", "Interval", "StrOptions", "_fit_context"]
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "Several",
+    "StrOptions",
+    "_fit_context",
+    "one_or_several",
+    "validate_params",
+]
+
+
+class Several(Interval):
+    """Constraint of a parameter that is a tuple or list of one or more numbers in an interval."""
+
+    def is_satisfied_by(self, val):
+        """Return whether a value of the parameter is allowed."""
+        several = isinstance(val, tuple | list) and len(val) > 0
+        return several and all(super(Several, self).is_satisfied_by(one) for one in val)
+
+    def __str__(self):
+        """Return what is allowed, in words."""
+        return f"a tuple or list of one or more values, each {super().__str__()}"
+
+
+def one_or_several(interval):
+    """Return the constraints of a parameter that is a number, or several to choose from."""
+    several = Several(interval.type, interval.left, interval.right, closed=interval.closed)
+    return [interval, several]

@@ -9,6 +9,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
+from sklearn_hsfm._labels import check_labels_compare, class_indices, encoded_labels
+from sklearn_hsfm._looks_alike import warn_unlike
 from sklearn_hsfm.metrics._groups import group_membership
 
 
@@ -58,9 +60,10 @@ class Split(NamedTuple):
 
 def check_training_rows(estimator, X, y):
     """Return validated ``X``, and ``y`` as indices into ``estimator.classes_``, which it sets."""
+    check_labels_compare(y)
     X, y = validate_data(estimator, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
     check_classification_targets(y)
-    estimator.classes_, y = np.unique(y, return_inverse=True)
+    estimator.classes_, y = encoded_labels(y)
     if len(estimator.classes_) < 2:
         raise ValueError(
             f"y has one class, {estimator.classes_.tolist()}; a classifier needs two or more."
@@ -109,7 +112,8 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
         raise ValueError(f"In X_val, y_val: {error}") from error
     y_val = _encode(y_val, estimator.classes_)
     if groups_val is not None:
-        groups_val = group_membership(groups_val, len(y_val))[1]
+        groups_val = group_membership(groups_val, len(y_val), "groups_val")[1].toarray()
+    warn_unlike(X, X_val, "X_val")
     every, every_val = np.arange(len(y)), np.arange(len(y_val))
     return Split(X, y, every, X_val, y_val, groups_val, every_val)
 
@@ -221,7 +225,7 @@ def _encode(y_val, classes):
         " Drop those rows, or add their classes to X and y. (Bagging, Voting and Stacking turn y "
         "into integers but not y_val: pass integer labels.)",
     )
-    absent = np.setdiff1d(classes, y_val)
+    absent = np.delete(classes, index)
     if len(absent):
         raise ValueError(
             f"y_val misses classes that y has: {absent.tolist()}. The hard set takes rows of "
@@ -229,14 +233,3 @@ def _encode(y_val, classes):
             "stratified part of X."
         )
     return index
-
-
-def class_indices(y, classes, name, advice=""):
-    """Return labels as indices into ``classes``; unknown ones are an error that says so."""
-    unknown = np.setdiff1d(y, classes)
-    if len(unknown):
-        raise ValueError(
-            f"{name} has labels that y does not have: {unknown.tolist()}; y has "
-            f"{classes.tolist()}.{advice}"
-        )
-    return np.searchsorted(classes, y)

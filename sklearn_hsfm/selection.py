@@ -5,17 +5,19 @@ class indices ``y`` of shape (n_samples,), the log-probabilities of shape (n_sam
 n_classes), and ``groups``, ids or boolean membership, or None where none were given.
 """
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_hsfm._cells import MIN_CELL, best_threshold, class_cells
+from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.discovery._labels import doubtful_labels
-from sklearn_hsfm.metrics import (
-    GroupScorer,
-    worst_class_accuracy_score,
-    worst_group_accuracy_score,
-)
+from sklearn_hsfm.metrics import GroupScorer
+from sklearn_hsfm.metrics._columns import one_column
+from sklearn_hsfm.metrics._scorers import a_number
+from sklearn_hsfm.metrics._scores import lowest_accuracy
 
 __all__ = ["RULES", "accuracy", "last", "tail_loss", "worst_class", "worst_group"]
 
@@ -37,6 +39,12 @@ def worst_group(y, log_proba, groups):
     float
         Greater is better.
 
+    Raises
+    ------
+    ValueError
+        If ``y`` holds no class indices, ``log_proba`` not a number for each, or ``groups`` do not
+        fit ``y``.
+
     Examples
     --------
     >>> import numpy as np
@@ -45,7 +53,8 @@ def worst_group(y, log_proba, groups):
     >>> worst_group(np.array([0, 1, 1]), log_proba, np.array(["a", "a", "b"]))
     0.0
     """
-    return worst_group_accuracy_score(y, log_proba.argmax(axis=1), groups)
+    y, log_proba = _checked(y, log_proba)
+    return lowest_accuracy(log_proba.argmax(axis=1) == y, groups)
 
 
 def worst_class(y, log_proba, groups=None):
@@ -65,6 +74,11 @@ def worst_class(y, log_proba, groups=None):
     float
         Greater is better.
 
+    Raises
+    ------
+    ValueError
+        If ``y`` holds no class indices, or ``log_proba`` not a number for each.
+
     Examples
     --------
     >>> import numpy as np
@@ -73,7 +87,10 @@ def worst_class(y, log_proba, groups=None):
     >>> worst_class(np.array([0, 1, 1]), log_proba)
     0.5
     """
-    return worst_class_accuracy_score(y, log_proba.argmax(axis=1))
+    y, log_proba = _checked(y, log_proba)
+    count = np.bincount(y)
+    hits = np.bincount(y, weights=log_proba.argmax(axis=1) == y)
+    return float(np.min(hits[count > 0] / count[count > 0]))
 
 
 def accuracy(y, log_proba, groups=None):
@@ -93,6 +110,11 @@ def accuracy(y, log_proba, groups=None):
     float
         Greater is better.
 
+    Raises
+    ------
+    ValueError
+        If ``y`` holds no class indices, or ``log_proba`` not a number for each.
+
     Examples
     --------
     >>> import numpy as np
@@ -101,9 +123,13 @@ def accuracy(y, log_proba, groups=None):
     >>> round(accuracy(np.array([0, 1, 1]), log_proba), 3)
     0.667
     """
+    y, log_proba = _checked(y, log_proba)
     return float(np.mean(log_proba.argmax(axis=1) == y))
 
 
+@validate_params(
+    {"fraction": [Interval(Real, 0, 1, closed="right")]}, prefer_skip_nested_validation=True
+)
 def tail_loss(y, log_proba, groups=None, fraction=0.2):
     """Return minus the mean of the largest losses of each class; uses no groups.
 
@@ -126,6 +152,12 @@ def tail_loss(y, log_proba, groups=None, fraction=0.2):
     float
         Greater is better.
 
+    Raises
+    ------
+    ValueError
+        If ``y`` holds no class indices, ``log_proba`` not a number for each, or ``fraction`` is
+        not in (0, 1].
+
     Examples
     --------
     >>> import numpy as np
@@ -134,6 +166,7 @@ def tail_loss(y, log_proba, groups=None, fraction=0.2):
     >>> round(tail_loss(np.array([0, 1, 1]), log_proba), 3)
     -0.511
     """
+    y, log_proba = _checked(y, log_proba)
     losses = -log_proba[np.arange(len(y)), y]
     tails = []
     for c in np.unique(y):
@@ -174,16 +207,42 @@ def last(y, log_proba, groups=None):
 RULES = {rule.__name__: rule for rule in (worst_group, worst_class, accuracy, tail_loss, last)}
 
 
+def _checked(y, log_proba):
+    """Return the arguments of a rule as arrays that fit together."""
+    y, log_proba = one_column(y, "y"), np.asarray(log_proba)
+    if log_proba.ndim != 2 or len(log_proba) != len(y) or log_proba.size == 0:
+        raise ValueError(
+            f"log_proba has shape {log_proba.shape}; {len(y)} labels y want ({len(y)}, "
+            "n_classes), one row or more."
+        )
+    if y.dtype.kind not in "iub" or y.min() < 0 or y.max() >= log_proba.shape[1]:
+        raise ValueError(
+            f"y has values such as {y[:5].tolist()}; it must hold indices of the "
+            f"{log_proba.shape[1]} classes of log_proba, integers from 0."
+        )
+    if log_proba.dtype.kind not in "fiu" or np.isnan(log_proba).any():
+        raise ValueError(
+            f"log_proba, of dtype {log_proba.dtype}, contains NaN or what is no real number."
+        )
+    return y.astype(np.intp, copy=False), log_proba
+
+
 def resolve_rule(selection, groups):
     """Return the name and the function of the rule that ``selection`` stands for.
 
     Raises
     ------
     ValueError
-        If the rule needs groups and there are none.
+        If the rule needs groups and there are none; later, if a callable returns no number.
     """
     if callable(selection):
-        return getattr(selection, "__name__", repr(selection)), selection
+        name = getattr(selection, "__name__", repr(selection))
+
+        def rule(y, log_proba, groups=None):
+            value = selection(y, log_proba, groups)
+            return a_number(value, f"The rule {name}, passed as selection or scoring,")
+
+        return name, rule
     name = selection
     if selection == "auto":
         name = "worst_class" if groups is None else "worst_group"
@@ -210,7 +269,8 @@ def rule_of_scorer(scorer, classes):
     def rule(y, log_proba, groups=None):
         known = {"groups": groups} if isinstance(scorer, GroupScorer) else {}
         model = _Predicted(log_proba, classes)
-        return float(scorer(model, np.zeros((len(y), 1)), classes[y], **known))
+        value = scorer(model, np.zeros((len(y), 1)), classes[y], **known)
+        return a_number(value, f"scoring={scorer!r}")
 
     return rule
 
@@ -271,11 +331,13 @@ class EpochRecord:
 
     def __call__(self, epoch, logits):
         """Return the score of one problem's validation logits, (1, n_val, 1 or n_classes)."""
-        logits = logits[0, self._rows]
-        self.thresholds.append(self._threshold(logits) if self._place else 0.0)
-        log_proba = log_probabilities(logits - self.thresholds[-1])
+        logits = logits[0, self._rows].astype(np.float64)
+        finite = np.isfinite(logits).all()  # else no rule can say anything of the head
+        self.thresholds.append(self._threshold(logits) if self._place and finite else 0.0)
+        log_proba = log_probabilities(logits - self.thresholds[-1]) if finite else None
         for name, rule in {"score": self._rule, **self._watched}.items():
-            self.values[name].append(float(rule(self._y, log_proba, self._groups)))
+            value = rule(self._y, log_proba, self._groups) if finite else np.nan
+            self.values[name].append(float(value))
         score = self.values["score"][-1]
         if self._verbose and epoch % self._verbose == 0:
             print(f"epoch {epoch}: {self.name} {score:.4f}")
@@ -283,7 +345,5 @@ class EpochRecord:
 
     def _threshold(self, logits):
         """Return where the worst group, or class, of rows with credible labels is best."""
-        if not np.isfinite(logits).all():
-            return 0.0
         cells = self._cells & ~doubtful_labels(logits, self._y, self._cells)[:, None]
         return float(best_threshold(logits[None], self._y, cells, np.min)[0])

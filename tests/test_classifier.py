@@ -312,7 +312,7 @@ def test_the_head_of_a_network_is_one_row_a_class(data):
         ((np.ones((2, 32)), np.zeros(3)), r"intercept of shape \(3,\)"),
         ((np.ones((2, 32)),), "has 1 elements"),
         ((np.full((2, 32), np.nan), np.zeros(2)), "NaN or infinity"),
-        (SVC(kernel="rbf"), "no coef_ after fit"),
+        (SVC(kernel="rbf"), "no coef_ and classes_ after fit"),
     ],
 )
 def test_a_head_that_does_not_fit_is_refused(data, head, message):

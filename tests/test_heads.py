@@ -136,9 +136,16 @@ def test_the_two_solvers_of_afr_agree_where_it_is_convex(data):
 
 
 def test_group_weights_by_hand():
-    q = _group_dro.updated_weights(np.array([0.25, 0.75]), np.array([2.0, 1.0]), 0.5)
+    log_q = _group_dro.updated_log_weights(np.log([0.25, 0.75]), np.array([2.0, 1.0]), 0.5)
     expected = np.array([0.25 * np.e, 0.75 * np.e**0.5])
-    np.testing.assert_allclose(q, expected / expected.sum())
+    np.testing.assert_allclose(np.exp(log_q), expected / expected.sum())
+
+
+def test_group_weights_come_back_however_large_the_steps():
+    log_q = np.log([0.5, 0.5])
+    for losses in ([3.0, 1.0], [1.0, 3.0]):  # e ** 2000 overflows
+        log_q = _group_dro.updated_log_weights(log_q, np.array(losses), 1000.0)
+    np.testing.assert_allclose(np.exp(log_q), [0.5, 0.5])
 
 
 def test_group_weights_follow_the_size_adjustment(data):

@@ -1,14 +1,19 @@
 """Group metrics against counts by hand, and against independent implementations."""
 
+import tracemalloc
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score
 
 from sklearn_hsfm.metrics import (
     group_scores,
     groups_from_attributes,
     macro_std_score,
+    make_group_scorer,
     worst_class_accuracy_score,
     worst_group_accuracy_score,
 )
@@ -141,5 +146,133 @@ def test_bad_options(option):
         group_scores(Y, PRED, GROUPS, **option)
     with pytest.raises(ValueError, match="must be"):
         macro_std_score(Y, PRED, GROUPS, weights="x")
-    with pytest.raises(ValueError, match="must be 0 or 1"):
+    with pytest.raises(ValueError, match=r"'ddof' parameter .* must be"):
         macro_std_score(Y, PRED, GROUPS, ddof=2)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "message"),
+    [
+        (["0", "1", "0", "1"], [0, 1, 0, 1], "y_true, y_pred: Mix of label input types"),
+        ([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8], "y_true, y_pred: .* binary and continuous"),
+        ([0.0, np.nan, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0], "y_true is missing .* in row 1"),
+        ([0, 1, 0, 1], [0, 1, None, 1], "y_pred is missing .* in row 2"),
+        (pd.Series(["a", "b", pd.NA, "a"], dtype="string"), list("abba"), "y_true is missing"),
+        (np.array(["a", 1, "a", 1], object), list("abba"), "y_true mixes .* int, str"),
+        (3, [0, 1, 0, 1], r"y_true has shape \(\)"),
+        ([[0, 1], [1, 0], [1, 1], [0, 0]], [0, 1, 0, 1], r"y_true has shape \(4, 2\)"),
+        ([[0, 1], [1]], [0, 1], "y_true is no array"),
+    ],
+)
+def test_labels_that_accuracy_score_refuses(y_true, y_pred, message):
+    groups = ["a", "b", "a", "b"]
+    for call in (
+        lambda: group_scores(y_true, y_pred, groups),
+        lambda: worst_group_accuracy_score(y_true, y_pred, groups),
+        lambda: worst_class_accuracy_score(y_true, y_pred),
+        lambda: macro_std_score(y_true, y_pred, groups),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_labels_of_bytes_are_refused_as_scikit_learn_does():
+    with pytest.raises(TypeError, match=r"y_true, y_pred: Support for labels .* bytes"):
+        worst_class_accuracy_score(np.array([b"a", b"b"]), np.array([b"a", b"b"]))
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (pd.Series(["a", "b", pd.NA, "a"], dtype="string"), "groups is missing .* in row 2"),
+        (pd.Series([1, pd.NA, 2, 1], dtype="Int64"), "groups is missing .* in row 1"),
+        (pd.Series(["2020-01-01", None, "2020-01-02", None], dtype="datetime64[ns]"), "row 1"),
+        (np.array([1, "b", 1, "b"], dtype=object), "groups mixes .* int, str"),
+        (3, "groups has shape"),
+        (np.zeros((4, 2, 2), bool), "groups has shape"),
+        ([[1], [2, 3], [4], [5]], "groups is no array"),
+        (pd.DataFrame({"a": [True, pd.NA, False, True]}, dtype="boolean"), "groups is missing"),
+    ],
+)
+def test_groups_that_are_none(groups, message):
+    y = [0, 1, 0, 1]
+    for call in (group_scores, worst_group_accuracy_score, macro_std_score):
+        with pytest.raises(ValueError, match=message):
+            call(y, y, groups)
+
+
+def test_attributes_that_are_none():
+    missing = pd.Series(["a", "b", pd.NA, "a"], dtype="string")
+    for place, message in ((3, "place has shape"), (missing, "place is missing .* in row 2")):
+        with pytest.raises(ValueError, match=message):
+            groups_from_attributes([0, 1, 0, 1], place=place)
+
+
+@pytest.mark.parametrize("dtype", ["string", "category", "object"])
+def test_ids_of_pandas_kinds(dtype):
+    groups = pd.Series(["a", "b", "a", "b"], dtype=dtype)
+    scores = group_scores([0, 0, 1, 1], [0, 1, 1, 1], groups)
+    assert scores.group.tolist() == ["a", "b"]
+    assert scores.accuracy.tolist() == [1.0, 0.5]
+
+
+def test_nullable_membership():
+    member = pd.DataFrame({"a": Y == 0, "b": Y == 1})
+    expected = group_scores(Y, PRED, member)
+    found = group_scores(Y, PRED, member.astype("boolean"))
+    assert found.accuracy.tolist() == expected.accuracy.tolist()
+
+
+def test_memory_grows_with_rows_and_groups_not_with_their_product():
+    n = 20_000  # of which a matrix of rows x groups would take 400 MB
+    y = np.arange(n) % 2
+    quick = make_group_scorer(lambda y_true, y_pred: np.mean(y_true == y_pred))
+    calls = (
+        lambda: worst_group_accuracy_score(y, y, np.arange(n)),
+        lambda: group_scores(y, y, np.arange(n), interval="bootstrap", n_bootstrap=300),
+        lambda: macro_std_score(y, y, np.arange(n)),
+        lambda: quick(_Says(y), np.zeros((n, 1)), y, groups=np.arange(n)),
+    )
+    for call in calls:
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**27
+
+
+class _Says:
+    """A classifier that says what it was told to."""
+
+    def __init__(self, y):
+        self.y = y
+
+    def predict(self, X):
+        return self.y
+
+
+def test_training_groups_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match="train_groups has none of the groups"):
+        group_scores(Y, PRED, GROUPS, train_groups=["5", "-1", "7"])
+    with pytest.raises(ValueError, match="train_groups is missing"):
+        group_scores(Y, PRED, GROUPS, train_groups=[5, None])
+
+
+def test_macro_std_leaves_out_classes_without_groups():
+    member = np.column_stack([Y == 0, (Y == 0) & (PRED == 0)])
+    assert macro_std_score(Y, PRED, member) == macro_std_score(
+        Y[Y == 0], PRED[Y == 0], member[Y == 0]
+    )
+
+
+@pytest.mark.parametrize("value", [None, "0.5", np.nan, [0.5]])
+def test_a_scorer_whose_metric_gives_no_number(value):
+    scorer = make_group_scorer(accuracy_score, lambda values: value)
+    with pytest.raises(ValueError, match=r"make_group_scorer\(accuracy_score, .* returned"):
+        scorer(_Says(Y), np.zeros((10, 1)), Y, groups=GROUPS)
+
+
+def test_a_scorer_of_a_partial_function_has_a_name():
+    assert "partial" in repr(make_group_scorer(partial(accuracy_score, normalize=True)))
+    with pytest.raises(ValueError, match="'metric' parameter"):
+        make_group_scorer("accuracy")

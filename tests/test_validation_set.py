@@ -38,9 +38,9 @@ def test_widths_lengths_and_values(data):
         fit(data, data.X_val[:, :-1], data.y_val)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fit(data, data.X_val, data.y_val[:-1])
-    with pytest.raises(ValueError, match="groups has 119 rows, but there are 120 labels"):
+    with pytest.raises(ValueError, match="groups_val has 119 rows, but there are 120 labels"):
         fit(data, data.X_val, data.y_val, groups_val=data.groups_val[:-1])
-    with pytest.raises(ValueError, match=r"groups is missing .* in 1 of 120 rows, first in row 4"):
+    with pytest.raises(ValueError, match=r"groups_val is missing .* in 1 of 120 rows"):
         fit(data, data.X_val, data.y_val, groups_val=np.where(np.arange(120) == 4, np.nan, 1.0))
     broken = data.X_val.copy()
     broken[3, 2] = np.nan

@@ -20,13 +20,14 @@ def resolve_device(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
+        torch.zeros(1, device=resolved).item()  # which "meta" cannot give
     # torch says "no such device" with a RuntimeError, an AssertionError (a build
     # without CUDA) or an AcceleratorError (a RuntimeError), depending on the build.
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         seen = torch.cuda.device_count()
+        shown = repr(str(device) if isinstance(device, torch.device) else device)
         raise ValueError(
-            f"device={str(device)!r} cannot be used here: {str(error).splitlines()[0]} "
+            f"device={shown} cannot be used here: {str(error).splitlines()[0]} "
             f"(torch {torch.__version__} sees {seen} CUDA device(s)). "
             "Use device='auto' to take a GPU only where there is one, or device='cpu'."
         ) from error

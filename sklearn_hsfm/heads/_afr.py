@@ -7,12 +7,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions
+from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.heads._base import (
     FRACTION,
+    NOT_NEGATIVE,
     LastLayerClassifier,
     erm_head,
     with_intercept,
@@ -109,8 +110,8 @@ class AFRClassifier(LastLayerClassifier):
     _tuned = ("gamma", "reg")
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "gamma": [Interval(Real, 0, None, closed="left"), tuple, list],
-        "reg": [Interval(Real, 0, None, closed="left"), tuple, list],
+        "gamma": one_or_several(NOT_NEGATIVE),
+        "reg": one_or_several(NOT_NEGATIVE),
         "class_balance": ["boolean"],
         "holdout": FRACTION,
         "init_head": [None, tuple, list, HasMethods("fit")],
@@ -158,13 +159,15 @@ class AFRClassifier(LastLayerClassifier):
     def _prepare(self, rows, rng):
         """Return the ERM head, the rows to reweight, and what ERM gives to their class."""
         held = stratified_part(rows.y, self.holdout, rng)
+        fitted = ~held
         for c in range(len(self.classes_)):  # both sides see every class
             of_class = np.flatnonzero(rows.y == c)
-            if held[of_class].all() or not held[of_class].any():
-                held[of_class[0]] = not held[of_class[0]]
-        fitted, held = np.flatnonzero(~held), np.flatnonzero(held)
-        if len(np.unique(rows.y[fitted])) < len(self.classes_):
-            fitted = np.arange(len(rows.y))  # a class of one row: ERM has to see it
+            first = of_class[0]
+            if len(of_class) == 1:
+                held[first] = fitted[first] = True
+            elif held[of_class].all() or not held[of_class].any():
+                held[first], fitted[first] = fitted[first], held[first]
+        fitted, held = np.flatnonzero(fitted), np.flatnonzero(held)
         W = with_intercept(erm_head(self.init_head, rows, fitted, self.classes_))
         X = np.column_stack([rows.X[held], np.ones(len(held))])
         p = softmax(X @ W.T, axis=1)[np.arange(len(held)), rows.y[held]]
@@ -214,10 +217,10 @@ class AFRClassifier(LastLayerClassifier):
 
 def afr_weights(p, y, gamma, class_balance):
     """Return the weights of rows to whose class ERM gives probability ``p``; they sum to 1."""
-    mu = np.exp(-gamma * p)
+    log_mu = -gamma * p
     if class_balance:
-        mu = mu * (len(y) / np.bincount(y))[y]
-    return mu / mu.sum()
+        log_mu = log_mu - np.log(np.bincount(y)[y])
+    return softmax(log_mu)  # which no gamma makes vanish
 
 
 def _gradient(W, first, X, y, mu, reg):

@@ -5,15 +5,28 @@ from numbers import Real
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._candidates import calibrated_scale
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_hsfm._compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _fit_context,
+    one_or_several,
+)
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import LinearHeadMixin, one_row_for_two_classes, one_row_per_class
+from sklearn_hsfm._linear_head import (
+    LinearHeadMixin,
+    checked_head,
+    finite_head,
+    head_of,
+    one_row_for_two_classes,
+)
 from sklearn_hsfm._validation_set import check_training_rows, split_validation
+from sklearn_hsfm.heads._base import disjoint_groups
 
 
 class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
@@ -94,7 +107,7 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {  # noqa: RUF012
         "first": [HasMethods("fit")],
         "second": [HasMethods("fit")],
-        "alpha": [Interval(Real, 0, 1, closed="both"), tuple, list],
+        "alpha": one_or_several(Interval(Real, 0, 1, closed="both")),
         "balance": [StrOptions({"none", "temperature"})],
         "selection": [StrOptions({"auto", *rules.RULES}), callable],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -151,6 +164,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """
         rng = check_random_state(self.random_state)
         X, y = check_training_rows(self, X, y)
+        if groups is not None:
+            disjoint_groups(groups, len(y))  # which says what is wrong with them
         split = split_validation(
             self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
         )
@@ -158,8 +173,7 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         if groups is not None:
             known["groups"] = np.asarray(groups)[split.index]
         self.first_, self.second_ = (
-            self._balanced(self._head(estimator, split, known), split)
-            for estimator in (self.first, self.second)
+            self._balanced(self._head(name, split, known), split) for name in ("first", "second")
         )
         name, rule = rules.resolve_rule(self.selection, split.groups_val)
         alphas = self.alpha if isinstance(self.alpha, tuple | list) else (self.alpha,)
@@ -170,7 +184,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             self.scores_[alpha] = float(rule(split.y_val, log_proba, split.groups_val))
         self.selection_ = name
         self.alpha_ = max(self.scores_, key=self.scores_.get)
-        self.coef_, self.intercept_ = one_row_for_two_classes(*self.head_at(self.alpha_))
+        head = one_row_for_two_classes(*self.head_at(self.alpha_))
+        self.coef_, self.intercept_ = finite_head(*head)
         return self
 
     def head_at(self, alpha):
@@ -187,27 +202,25 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             Weights on raw features.
         intercept : ndarray of shape (n_classes,)
             Intercepts.
+
+        Raises
+        ------
+        ValueError
+            If ``alpha`` is not finite.
         """
+        if not np.isfinite(alpha):
+            raise ValueError(f"alpha={alpha}; it must be a finite number.")
         pairs = zip(self.first_, self.second_, strict=True)
         return tuple((1 - alpha) * a + alpha * b for a, b in pairs)
 
-    def _head(self, estimator, split, known):
-        """Return the head of an estimator, fitted on the rows of the split if it is not yet."""
-        if not hasattr(estimator, "coef_"):
-            takes = inspect.signature(estimator.fit).parameters
-            given = {"X_val": split.X_val, "y_val": self.classes_[split.y_val], **known}
-            given = {k: v for k, v in given.items() if k in takes and v is not None}
-            estimator = clone(estimator).fit(split.X, self.classes_[split.y], **given)
-        if not hasattr(estimator, "coef_"):
-            raise ValueError(
-                f"{estimator!r} has no coef_ after fit; HeadAverager needs linear heads."
-            )
-        if not np.array_equal(estimator.classes_, self.classes_):
-            raise ValueError(
-                f"{estimator!r} was fitted on the classes {estimator.classes_.tolist()}, but y has "
-                f"{self.classes_.tolist()}."
-            )
-        return one_row_per_class(estimator.coef_, estimator.intercept_)
+    def _head(self, name, split, known):
+        """Return a head, of the estimator fitted on the rows of the split if it is not yet."""
+        estimator = getattr(self, name)
+        takes = inspect.signature(estimator.fit).parameters
+        given = {"X_val": split.X_val, "y_val": self.classes_[split.y_val], **known}
+        given = {k: v for k, v in given.items() if k in takes and v is not None}
+        pair = head_of(estimator, split.X, split.y, self.classes_, name, **given)
+        return checked_head(pair, len(self.classes_), split.X.shape[1], name)
 
     def _balanced(self, head, split):
         if self.balance == "none":

@@ -1,11 +1,13 @@
 """What the last-layer methods share: inputs, scaler, what they use, choosing among heads."""
 
+import warnings
 from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -15,6 +17,7 @@ from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    finite_head,
     fitted_scaler,
     initial_head,
     one_row_for_two_classes,
@@ -100,13 +103,20 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the arrays are not finite or do not fit together, or labels that the method
-            needs are missing.
+            If the arrays are not finite or do not fit together, labels that the method needs are
+            missing, or no head is finite.
+
+        Warns
+        -----
+        UserWarning
+            If ``X_val`` does not look like ``X``, as where it has missed a step of a pipeline.
+        ConvergenceWarning
+            If the heads of some settings overflow.
         """
         rng = check_random_state(self.random_state)
         rows = self._check_rows(X, y, X_val, y_val, groups, groups_val, rng)
         head = to_raw(*self._fit_head(rows, rng), rows.scaler)
-        self.coef_, self.intercept_ = one_row_for_two_classes(*head)
+        self.coef_, self.intercept_ = finite_head(*one_row_for_two_classes(*head))
         return self
 
     def _check_rows(self, X, y, X_val, y_val, groups, groups_val, rng):
@@ -141,18 +151,33 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         # Heads that are quick have no parameter for it.
         progress = getattr(self, "progress", False)
         stacks = bar(progress, stacks, unit=" epochs", desc=type(self).__name__)
-        for epoch, (coef, intercept) in enumerate(stacks, start=1):
-            logits = rows.X_val @ coef.reshape(-1, coef.shape[2]).T + intercept.ravel()
-            for i, part in enumerate(np.split(logits, len(settings), axis=1)):
-                log_proba = log_softmax(part, axis=1)
-                score = float(rules_of[i](rows.y_val, log_proba, rows.groups_val))
-                if score >= best[i][0]:  # of equal epochs the last, as HSFMClassifier does
-                    best[i] = score, epoch, (coef[i].copy(), intercept[i].copy())
+        finite = np.ones(len(settings), dtype=bool)
+        # Heads that overflow are said once, below.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for epoch, (coef, intercept) in enumerate(stacks, start=1):
+                logits = rows.X_val @ coef.reshape(-1, coef.shape[2]).T + intercept.ravel()
+                for i, part in enumerate(np.split(logits, len(settings), axis=1)):
+                    finite[i] = np.isfinite(part).all() and np.isfinite(coef[i]).all()
+                    if not finite[i]:
+                        continue
+                    log_proba = log_softmax(part, axis=1)
+                    score = float(rules_of[i](rows.y_val, log_proba, rows.groups_val))
+                    if score >= best[i][0]:  # of equal epochs the last, as HSFMClassifier does
+                        best[i] = score, epoch, (coef[i].copy(), intercept[i].copy())
         scores, epochs, heads = map(list, zip(*best, strict=True))
         if max(scores) == -np.inf:
             raise ValueError(
-                f"No epoch of any setting of {values} has a finite score on the validation rows. "
-                "Lower the rates."
+                f"No epoch of any setting of {values} has a head that is finite and a score on the "
+                "validation rows that is. Lower the rates and penalties, or scale X."
+            )
+        if not finite.all():
+            overflown = [s for s, kept in zip(settings, finite, strict=True) if not kept]
+            warnings.warn(
+                f"The heads of {len(overflown)} of {len(settings)} settings stopped being finite, "
+                f"first of {overflown[0]}; their epochs before were candidates. Lower the rates "
+                "and penalties.",
+                ConvergenceWarning,
+                stacklevel=5,
             )
         chosen = int(np.argmax(scores))  # of equal settings the first
         self.cv_results_ = {"params": settings, "score": scores, "epoch": epochs}
@@ -195,14 +220,14 @@ def erm_head(init_head, rows, part, classes):
 def disjoint_groups(groups, n_samples):
     """Return one group index a row, or say which rows are in none or in several groups."""
     names, member = group_membership(groups, n_samples)
-    count = member.sum(axis=1)
+    count = member.sum(axis=1, dtype=int)
     if (count != 1).any():
         row = int((count != 1).argmax())
         raise ValueError(
             f"groups puts row {row} into {count[row]} of {len(names)} groups; a method that "
             "trains on groups needs each row in exactly one. Pass one id a row."
         )
-    return member.argmax(axis=1)
+    return member.indices.astype(np.intp)
 
 
 def balanced_rows(cells, rng, at_most=None):

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
+from torch.nn.utils import skip_init
 
-from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._validation_set import strata
@@ -111,8 +112,8 @@ class CLPClassifier(LastLayerClassifier):
     _parameter_constraints: dict = {  # noqa: RUF012
         "meta_balance": [StrOptions({"class", "group"})],
         "meta_rows": COUNT,
-        "lr": [POSITIVE, tuple, list],
-        "l2": [NOT_NEGATIVE, tuple, list],
+        "lr": one_or_several(POSITIVE),
+        "l2": one_or_several(NOT_NEGATIVE),
         "perturbation_lr": [POSITIVE],
         "epochs": COUNT,
         "progress": PROGRESS,
@@ -210,16 +211,20 @@ class CLPClassifier(LastLayerClassifier):
 
 def perturbation_network(rng):
     """Return the network: ten characteristics in, one shift in (-1, 1) out, near 0 at first."""
+
+    def linear(*shape):  # with no weights yet: those would come from torch's global generator
+        return skip_init(nn.Linear, *shape)
+
     network = nn.Sequential(
         nn.BatchNorm1d(10),
-        nn.Linear(10, 100),
+        linear(10, 100),
         nn.ReLU(),
-        nn.Linear(100, 100),
+        linear(100, 100),
         nn.ReLU(),
-        nn.Linear(100, 1),
+        linear(100, 1),
         nn.Tanh(),
     ).double()
-    with torch.no_grad():  # from our generator: torch's global one is left alone
+    with torch.no_grad():
         for layer in network:
             if isinstance(layer, nn.Linear):
                 width = 1 / np.sqrt(layer.in_features)

@@ -3,13 +3,14 @@
 import numpy as np
 from scipy.special import log_softmax
 
+from sklearn_hsfm._compat import one_or_several
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, NOT_NEGATIVE, POSITIVE
 
 # Constraints of the methods that are stochastic descent.
 DESCENT: dict = {
-    "l2": [NOT_NEGATIVE, tuple, list],
-    "lr": [POSITIVE, tuple, list],
+    "l2": one_or_several(NOT_NEGATIVE),
+    "lr": one_or_several(POSITIVE),
     "epochs": COUNT,
     "batch_size": COUNT,
     "progress": PROGRESS,

@@ -1,7 +1,7 @@
 """Deep feature reweighting: group-balanced, sparse logistic regressions, averaged."""
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import sklearn
@@ -9,13 +9,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.utils.fixes import parse_version
 
-from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._compat import Interval, Several, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler, one_row_per_class
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import FRACTION, LastLayerClassifier, balanced_rows
 from sklearn_hsfm.metrics import worst_group_accuracy_score
+
+_STRENGTHS = [Several(Real, 0, None, closed="neither")]
 
 
 class DFRClassifier(LastLayerClassifier):
@@ -102,7 +104,7 @@ class DFRClassifier(LastLayerClassifier):
     _parameter_constraints: dict = {  # noqa: RUF012
         "variant": [StrOptions({"validation", "train"})],
         "balance": [StrOptions({"auto", "group", "class"})],
-        "Cs": [tuple, list],
+        "Cs": _STRENGTHS,
         "n_retrains": [Interval(Integral, 1, None, closed="left")],
         "tune_fraction": FRACTION,
         "validation_fraction": FRACTION,
@@ -252,7 +254,7 @@ class ClassBalancedClassifier(LastLayerClassifier):
     uses = LabelUse(validation_labels=True)
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "Cs": [tuple, list],
+        "Cs": _STRENGTHS,
         "cv": [Interval(Integral, 2, None, closed="left")],
         "validation_fraction": FRACTION,
         "random_state": ["random_state"],

@@ -9,8 +9,10 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_hsfm._compat import Interval, _fit_context
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import LinearHeadMixin, fitted_scaler, to_raw
-from sklearn_hsfm._validation_set import check_training_rows, class_indices
+from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm._linear_head import LinearHeadMixin, finite_head, fitted_scaler, to_raw
+from sklearn_hsfm._looks_alike import warn_unlike
+from sklearn_hsfm._validation_set import check_training_rows
 
 
 class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
@@ -111,19 +113,33 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         if (X_extra is None) != (y_extra is None):
             raise ValueError("X_extra and y_extra come together; only one of them was passed.")
         if X_extra is not None:
-            X_extra, y_extra = validate_data(self, X_extra, y_extra, reset=False, dtype=X.dtype)
+            try:
+                X_extra, y_extra = validate_data(self, X_extra, y_extra, reset=False, dtype=X.dtype)
+            except ValueError as error:  # scikit-learn calls every array X
+                raise ValueError(f"In X_extra, y_extra: {error}") from error
             y_extra = class_indices(y_extra, self.classes_, "y_extra")
+            warn_unlike(X, X_extra, "X_extra")
             given = self.extra_weight if extra_weight is None else extra_weight
-            extra = np.asarray(given, dtype=float)
-            if extra.shape not in ((), y_extra.shape) or not (extra >= 0).all():
-                raise ValueError(
-                    f"extra_weight has shape {extra.shape}; it must be one number, or one of 0 or "
-                    f"more for each of the {len(y_extra)} rows of X_extra."
-                )
+            extra = _weights(given, len(y_extra))
             weight = np.r_[weight, np.broadcast_to(extra, y_extra.shape)]
             X = np.concatenate([X, X_extra])
             y = np.r_[y, y_extra]
         model = LogisticRegression(C=self.C, max_iter=1000)
         model.fit(scaler.transform(X), y, sample_weight=weight)
-        self.coef_, self.intercept_ = to_raw(model.coef_, model.intercept_, scaler)
+        self.coef_, self.intercept_ = finite_head(*to_raw(model.coef_, model.intercept_, scaler))
         return self
+
+
+def _weights(given, n_rows):
+    """Return the weights of extra rows: one number, or one for each."""
+    try:
+        weights = np.asarray(given, dtype=float)
+        fits = weights.shape in ((), (n_rows,)) and np.all((weights >= 0) & np.isfinite(weights))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"extra_weight={given!r}; it must be one number, or one for each of the {n_rows} rows "
+            "of X_extra, 0 or more and finite."
+        )
+    return weights

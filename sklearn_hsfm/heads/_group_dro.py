@@ -5,8 +5,9 @@ from numbers import Real
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 
-from sklearn_hsfm._compat import Interval
+from sklearn_hsfm._compat import Interval, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
@@ -147,7 +148,7 @@ class GroupDROClassifier(LastLayerClassifier):
 
     def _stacks(self, rows, group, settings, seed):
         rng, n_classes, n = np.random.RandomState(seed), len(self.classes_), np.bincount(group)
-        q = np.full((len(settings), len(n)), 1 / len(n))
+        log_q = np.full((len(settings), len(n)), -np.log(len(n)))
         adjustment = self.size_adjustment / np.sqrt(n)
 
         def slopes(logits, batch):
@@ -156,8 +157,8 @@ class GroupDROClassifier(LastLayerClassifier):
             # An absent group has loss 0, as in the published code.
             count = np.maximum(member.sum(axis=1), 1)
             of_group = losses @ member.T / count + adjustment
-            q[:] = updated_weights(q, of_group, self.eta)
-            return (q / count)[:, None, group[batch]] * slope
+            log_q[:] = updated_log_weights(log_q, of_group, self.eta)
+            return (np.exp(log_q) / count)[:, None, group[batch]] * slope
 
         if self.balanced_sampling:
             batches = balanced_over(group, rows.X, self.batch_size, rng)
@@ -165,16 +166,19 @@ class GroupDROClassifier(LastLayerClassifier):
             batches = shuffled(rows.X, self.batch_size, rng)
         shape = n_classes, rows.X.shape[1]
         yield from descend(settings, shape, batches, slopes, self.epochs)
-        self.group_weights_ = q
+        self.group_weights_ = np.exp(log_q)
 
     def _report(self, group, chosen):
         self.group_weights_ = self.group_weights_[chosen].copy()
 
 
-def updated_weights(q, losses, eta):
-    """Return the group weights after one exponentiated step: q_g exp(eta l_g), normalised."""
-    q = q * np.exp(eta * losses)
-    return q / q.sum(axis=-1, keepdims=True)
+def updated_log_weights(log_q, losses, eta):
+    """Return the group weights after one exponentiated step: q_g exp(eta l_g), normalised.
+
+    As logarithms, which no eta makes overflow; a weight that has all but vanished can return.
+    """
+    log_q = log_q + eta * losses
+    return log_q - logsumexp(log_q, axis=-1, keepdims=True)
 
 
 class CVaRDROClassifier(LastLayerClassifier):
@@ -248,7 +252,7 @@ class CVaRDROClassifier(LastLayerClassifier):
     _tuned = ("alpha", "l2", "lr")
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "alpha": [Interval(Real, 0, 1, closed="right"), tuple, list],
+        "alpha": one_or_several(Interval(Real, 0, 1, closed="right")),
         **DESCENT,
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from sklearn_hsfm._compat import Interval, StrOptions
+from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import one_row_per_class
 from sklearn_hsfm.heads._base import CHOOSING, POSITIVE, LastLayerClassifier
@@ -87,8 +87,8 @@ class JTTClassifier(LastLayerClassifier):
     _tuned = ("upweight", "C")
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "upweight": [Interval(Real, 0, None, closed="left"), tuple, list],
-        "C": [POSITIVE, tuple, list],
+        "upweight": one_or_several(Interval(Real, 0, None, closed="left")),
+        "C": one_or_several(POSITIVE),
         "identify": [StrOptions({"cross_fit", "early_stop", "fit"})],
         "n_epochs": [Interval(Integral, 1, None, closed="left")],
         "cv": [Interval(Integral, 2, None, closed="left")],

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax
 
-from sklearn_hsfm._compat import HasMethods, StrOptions
+from sklearn_hsfm._compat import HasMethods, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import mined_and_selecting
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, POSITIVE, LastLayerClassifier, erm_head
@@ -91,8 +91,8 @@ class SELFClassifier(LastLayerClassifier):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "criterion": [StrOptions({"early_stop", "misclassification"})],
-        "n_rows": [*COUNT, tuple, list],
-        "lr": [POSITIVE, tuple, list],
+        "n_rows": one_or_several(*COUNT),
+        "lr": one_or_several(POSITIVE),
         "steps": COUNT,
         "early_epochs": COUNT,
         "init_head": [None, tuple, list, HasMethods("fit")],

@@ -49,10 +49,20 @@ def axes_for(ax, *, n=None, n_cols=1, width=6.0, height=3.6, **layout):
         return figure, ax[0] if n is None else ax[:n]
     if n is None:
         return ax.figure, ax
-    ax = np.ravel(ax)
+    ax = np.ravel(np.asarray(ax, dtype=object))
     if len(ax) < n:
         raise ValueError(f"ax holds {len(ax)} axes; {n} are needed. With ax=None they are made.")
     return ax[0].figure, ax[:n]
+
+
+def plain(text):
+    """Return text of the user's as matplotlib draws it literally.
+
+    Between two dollars matplotlib reads mathematics, and a legend leaves out what begins with an
+    underscore: a space of no width goes before it.
+    """
+    text = str(text).replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text
 
 
 def percent(ax, axis):

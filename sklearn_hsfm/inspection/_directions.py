@@ -3,14 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm._cells import margins
+from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import fitted_scaler
-from sklearn_hsfm._validation_set import class_indices
 from sklearn_hsfm.discovery._slices import shortcut_slices
+from sklearn_hsfm.metrics._columns import check_same_length, one_column
 from sklearn_hsfm.metrics._groups import group_membership
 
 
@@ -27,7 +28,7 @@ class Bank(NamedTuple):
         Class indices.
     names : ndarray of shape (n_cells,)
         Names of the groups, or of the shortcut slices where no groups are known.
-    member : bool ndarray of shape (n_samples, n_cells)
+    member : sparse bool array of shape (n_samples, n_cells)
         Which rows are in which.
     margin : ndarray of shape (n_samples,)
         How far the initial head speaks for the true class.
@@ -37,7 +38,7 @@ class Bank(NamedTuple):
     Z: np.ndarray
     y: np.ndarray
     names: np.ndarray
-    member: np.ndarray
+    member: csr_array
     margin: np.ndarray
 
 
@@ -75,8 +76,8 @@ def make_bank(estimator, X, y, groups):
             "HSFMClassifier to look at edits."
         )
     X = validate_data(estimator, X, reset=False, dtype=[np.float64, np.float32])
-    y = column_or_1d(y)
-    check_consistent_length(X, y)
+    y = one_column(y, "y")
+    check_same_length(X=X, y=y)
     y = class_indices(y, estimator.classes_, "y of the bank")
     absent = np.setdiff1d(np.arange(len(estimator.classes_)), y)
     if len(absent):
@@ -87,7 +88,7 @@ def make_bank(estimator, X, y, groups):
     initial = X @ estimator.init_coef_.T + estimator.init_intercept_
     if groups is None:
         repaired = X @ estimator.coef_.T + estimator.intercept_
-        member = shortcut_slices(initial, repaired, y, len(estimator.classes_))
+        member = csr_array(shortcut_slices(initial, repaired, y, len(estimator.classes_)))
         names = np.array(
             [f"{c}, shortcut {does}" for c in estimator.classes_ for does in ("hurts", "helps")]
         )
@@ -103,15 +104,17 @@ def directions(bank, n_classes):
     shortcut, center = np.full((n_classes, d), np.nan), np.empty((n_classes, d))
     easy, hard = np.full(n_classes, None), np.full(n_classes, None)
     for c in range(n_classes):
-        of_class = bank.member & (bank.y == c)[:, None]
-        cells = [k for k in range(len(bank.names)) if of_class[:, k].any()]
-        if not cells:  # the groups leave this class out
-            center[c] = bank.Z[bank.y == c].mean(axis=0)
+        rows = bank.y == c
+        count = bank.member[rows].sum(axis=0, dtype=int)
+        cells = np.flatnonzero(count)
+        if not len(cells):  # the groups leave this class out
+            center[c] = bank.Z[rows].mean(axis=0)
             continue
-        means = np.array([bank.Z[of_class[:, k]].mean(axis=0) for k in cells])
+        member, count = bank.member[rows][:, cells].astype(float), count[cells]
+        means = (member.T @ bank.Z[rows]) / count[:, None]  # (n_cells, n_features)
         center[c] = means.mean(axis=0)
         if len(cells) > 1:
-            order = np.argsort([bank.margin[of_class[:, k]].mean() for k in cells])
+            order = np.argsort(member.T @ bank.margin[rows] / count)
             shortcut[c] = _unit(means[order[-1]] - means[order[0]])
             easy[c], hard[c] = bank.names[cells[order[-1]]], bank.names[cells[order[0]]]
     label = np.empty_like(center)

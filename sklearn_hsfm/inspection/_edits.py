@@ -1,12 +1,14 @@
 """describe_edits: what the edits of the support meant, in real rows, groups and words."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_consistent_length, column_or_1d
 
+from sklearn_hsfm._compat import HasMethods, Interval, validate_params
 from sklearn_hsfm.inspection._directions import directions, make_bank
+from sklearn_hsfm.metrics._columns import check_same_length
 from sklearn_hsfm.metrics._groups import one_per_id
 
 
@@ -119,6 +121,14 @@ class EditDescription:
         return "\n".join(lines)
 
 
+@validate_params(
+    {
+        "attributes": [None, HasMethods("items")],
+        "concepts": [None, HasMethods("items")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
 def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=None, n_neighbors=5):
     """Say what the edits of the support meant, by real rows.
 
@@ -157,7 +167,7 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
     ------
     ValueError
         If the estimator has no edited support, lengths or features differ, a class has no rows,
-        or ``n_neighbors`` exceeds the bank.
+        a concept is no finite direction, or ``n_neighbors`` exceeds the bank.
 
     Examples
     --------
@@ -173,13 +183,13 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
     """
     bank = make_bank(estimator, X, y, groups)
     n, d = bank.Z.shape
-    if not 1 <= n_neighbors <= n:
+    if n_neighbors > n:
         raise ValueError(f"n_neighbors={n_neighbors}; the bank of {n} rows wants 1 to {n}.")
     columns = {"slice" if groups is None else "group": (bank.names, bank.member)}
     for name, column in (attributes or {}).items():
-        column = column_or_1d(column)
-        check_consistent_length(bank.Z, column)
-        columns[name] = one_per_id(column)
+        values, member = one_per_id(column, f"attributes[{name!r}]")
+        check_same_length(**{"X": y, f"attributes[{name!r}]": column})
+        columns[name] = values, member
     concepts = {name: _text(vector, name, d) for name, vector in (concepts or {}).items()}
 
     found = directions(bank, len(estimator.classes_))
@@ -192,7 +202,8 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
     before, after = (nearest.kneighbors(Z, return_distance=False) for Z in (start, end))
 
     def shares(rows, member):
-        of_row = member[rows].mean(axis=1)  # (n_support, n_values)
+        near = member[rows.ravel()].toarray().reshape(*rows.shape, -1)
+        of_row = near.mean(axis=1)  # (n_support, n_values)
         return np.array([of_row[index == c].mean(axis=0) for c in np.unique(index)])
 
     return EditDescription(
@@ -217,14 +228,25 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
 
 
 def _text(vector, name, d):
-    vector = np.asarray(vector, dtype=float)
+    try:
+        vector = np.asarray(vector, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The embedding of the concept {name!r} holds no numbers.") from error
     if vector.shape != (d,):
         raise ValueError(
-            f"The embedding of {name!r} has shape {vector.shape}; the features want ({d},): "
-            "use the text encoder of the model that made them."
+            f"The embedding of the concept {name!r} has shape {vector.shape}; the features want "
+            f"({d},): use the text encoder of the model that made them."
+        )
+    norm = np.linalg.norm(vector)
+    if not (np.isfinite(norm) and norm > 0):
+        raise ValueError(
+            f"The embedding of the concept {name!r} has length {norm}; a direction has a finite "
+            "one above 0."
         )
     return vector
 
 
 def _cosine(rows, vector):
-    return rows @ vector / (np.linalg.norm(rows, axis=1) * np.linalg.norm(vector))
+    """Return cosines; that of a row of zeros is 0."""
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
+    return rows @ vector / np.maximum(norms, np.finfo(float).tiny)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 from PIL import Image
 
@@ -10,6 +11,7 @@ _WIDTH = 4.6  # inches: on a phone the text is still as large as the text around
 _LARGEST = 160  # pixels of a picture's longer side
 _RC = {
     "svg.fonttype": "none",
+    "text.usetex": False,  # names are text, not TeX
     **dict.fromkeys(
         ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"], _INK
     ),
@@ -22,13 +24,19 @@ def inline_svg(draw, *args, **kwargs):
 
     salt = draw.__qualname__  # ids stay apart on one page, and the same in every run
     file = io.StringIO()
-    with plt.rc_context({**_RC, "svg.hashsalt": salt}):
-        figure = draw(*args, **kwargs).figure_
-        figure.set_size_inches(_WIDTH, figure.get_figheight())
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    plt.close(figure)
+    open_before = plt.get_fignums()
+    try:
+        with plt.rc_context({**_RC, "svg.hashsalt": salt}):
+            figure = draw(*args, **kwargs).figure_
+            figure.set_size_inches(_WIDTH, figure.get_figheight())
+            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    finally:
+        for number in set(plt.get_fignums()).difference(open_before):
+            plt.close(number)
     text = file.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
+    # In styles alone: a group may be called as the ink is.
+    styled = re.sub(r'style="[^"]*"', lambda s: s[0].replace(_INK, "currentColor"), text)
+    return styled[styled.index("<svg") :]
 
 
 def data_uri(pixels):

@@ -2,7 +2,7 @@
 
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hsfm.inspection._axes import axes_for, percent
+from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 
 _LOSSES = {"outer_loss": "hard set (outer loss)", "inner_loss": "support (inner loss)"}
 _SCORES = {"accuracy": "average", "worst_class": "worst class", "worst_group": "worst group"}
@@ -105,7 +105,7 @@ class FitHistoryDisplay:
         self.ax_[0].set(ylabel="loss", yscale="log")
         self.ax_[1].set(ylabel="accuracy", xlabel="epoch")
         self.ax_[0].set_title(
-            f"epoch {self.best_epoch} was kept, by {self.selection}", fontsize="medium"
+            f"epoch {self.best_epoch} was kept, by {plain(self.selection)}", fontsize="medium"
         )
         percent(self.ax_[1], "y")
         return self

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_hsfm.inspection._axes import axes_for, percent
+from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 from sklearn_hsfm.metrics import group_scores
 
 
@@ -113,7 +113,16 @@ class GroupAccuracyDisplay:
         -------
         GroupAccuracyDisplay
             This display.
+
+        Raises
+        ------
+        ValueError
+            If there are no scores, or ``n_groups`` is not 1 or more.
         """
+        if not self.scores:
+            raise ValueError("There are no scores to draw; name one classifier or more.")
+        if n_groups is not None and n_groups < 1:
+            raise ValueError(f"n_groups={n_groups}; it must be 1 or more, or None.")
         last = list(self.scores.values())[-1]
         shown = np.arange(len(last.group))
         if n_groups is not None and n_groups < len(shown):
@@ -127,7 +136,7 @@ class GroupAccuracyDisplay:
             at = np.arange(len(names)) + (k - (len(self.scores) - 1) / 2) * thickness
             accuracy, low, high = s.accuracy[shown], s.low[shown], s.high[shown]
             error = np.abs([accuracy - low, high - accuracy])
-            label = f"{method}: worst {s.worst:.1%}, average {s.average:.1%}"
+            label = f"{plain(method)}: worst {s.worst:.1%}, average {s.average:.1%}"
             bars = self.ax_.barh(at, accuracy, thickness, label=label)
             self.ax_.errorbar(
                 accuracy, at, xerr=error, fmt="none", ecolor="0.5", elinewidth=1.5, capsize=2
@@ -136,7 +145,7 @@ class GroupAccuracyDisplay:
                 bars[worst].set_hatch("///")
                 bars[worst].set_edgecolor("0.3")
             self.bars_[method] = bars
-        labels = [f"{g}\n{n} rows" for g, n in zip(names, counts, strict=True)]
+        labels = [f"{plain(g)}\n{n} rows" for g, n in zip(names, counts, strict=True)]
         self.ax_.set_yticks(np.arange(len(names)), labels)
         self.ax_.set_ylim(len(names) - 0.4, -0.6)  # the first group, and the first method, on top
         self.ax_.set(xlim=(0, 1), xlabel="accuracy (hatched: the worst group)")

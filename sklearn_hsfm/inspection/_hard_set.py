@@ -1,12 +1,15 @@
 """HardSetDisplay: the rows that were mined, or that have the largest losses, as a grid."""
 
+from numbers import Integral
+
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hsfm._validation_set import class_indices
-from sklearn_hsfm.inspection._axes import axes_for
+from sklearn_hsfm._compat import Interval, validate_params
+from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm.inspection._axes import axes_for, plain
 from sklearn_hsfm.inspection._pictures import check_images, picture
+from sklearn_hsfm.metrics._columns import check_same_length, one_column, sorted_values
 
 
 class HardSetDisplay:
@@ -118,6 +121,10 @@ class HardSetDisplay:
         )
 
     @classmethod
+    @validate_params(
+        {"n_rows": [Interval(Integral, 1, None, closed="left")]},
+        prefer_skip_nested_validation=True,
+    )
     def from_predictions(
         cls,
         y_true,
@@ -162,26 +169,34 @@ class HardSetDisplay:
         Raises
         ------
         ValueError
-            If lengths differ, or there are neither images nor features.
+            If lengths differ, probabilities are none, ``n_rows`` is not 1 or more, or there are
+            neither images nor features.
         """
-        y_true, y_proba = column_or_1d(y_true), np.asarray(y_proba, dtype=float)
-        check_consistent_length(y_true, y_proba, times)
-        classes = np.unique(y_true) if classes is None else np.asarray(classes)
-        if y_proba.ndim != 2 or y_proba.shape[1] != len(classes):
+        y_true, y_proba = one_column(y_true, "y_true"), _numbers(y_proba, "y_proba")
+        if times is not None:
+            times = one_column(times, "times")
+            check_same_length(y_true=y_true, times=times)
+        if classes is None:
+            classes = sorted_values(y_true, "y_true")
+        else:
+            classes = one_column(classes, "classes")
+        if y_proba.ndim != 2 or y_proba.shape != (len(y_true), len(classes)):
             raise ValueError(
                 f"y_proba has shape {y_proba.shape}; {len(classes)} classes want "
                 f"({len(y_true)}, {len(classes)}), one column a class."
             )
         if images is None and features is None:
             raise ValueError("There is nothing to draw: pass images, or features.")
+        if not ((y_proba >= 0) & (y_proba <= 1)).all():
+            raise ValueError("y_proba holds values that are not between 0 and 1.")
         index = class_indices(y_true, classes, "y_true")
         of_label = y_proba[np.arange(len(index)), index]
         loss = -np.log(np.maximum(of_label, np.finfo(float).tiny))
-        keys = [-loss] if times is None else [-loss, -np.asarray(times)]
+        keys = [-loss] if times is None else [-loss, -times]
         rows = np.lexsort(keys)[:n_rows]
         if images is None:
-            features = np.asarray(features)
-            check_consistent_length(y_true, features)
+            features = _numbers(features, "features")
+            check_same_length(y_true=y_true, features=features)
             pictures = [row[None] for row in features[rows]]  # (1, n_features)
         else:
             images = check_images(images, len(y_true))
@@ -192,7 +207,7 @@ class HardSetDisplay:
             classes[y_proba[rows].argmax(axis=1)],
             loss[rows],
             pictures,
-            times=None if times is None else np.asarray(times)[rows],
+            times=None if times is None else times[rows],
             n_epochs=n_epochs,
         )
         return display.plot(ax=ax)
@@ -240,6 +255,17 @@ class HardSetDisplay:
         for a, drawn, caption in zip(self.ax_, self.pictures, self.captions(), strict=True):
             aspect = "auto" if len(drawn) == 1 else "equal"  # features fill their cell
             self.images_.append(a.imshow(drawn, aspect=aspect))
-            a.set_title(caption.replace("; ", "\n"), fontsize="small")
+            a.set_title(plain(caption.replace("; ", "\n")), fontsize="small")
             a.set_axis_off()
         return self
+
+
+def _numbers(values, name):
+    """Return rows of numbers as an array (n_samples, n_columns)."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} holds what is no number: {error}") from error
+    if array.ndim != 2 or not np.isfinite(array).all():
+        raise ValueError(f"{name} of shape {array.shape} must be finite numbers, a row each.")
+    return array

@@ -11,15 +11,24 @@ def check_images(images, n_samples):
     from sklearn_hsfm.extraction._images import Images
 
     if isinstance(images, np.ndarray) and images.ndim == 3:
-        images = np.clip(images, 0, 255 if images.dtype == np.uint8 else 1)
-        images = images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)
-        images = np.repeat(images[..., None], 3, axis=-1)
+        images = np.repeat(_grey(images)[..., None], 3, axis=-1)
     images = images if isinstance(images, Images) else Images(images)
     if len(images) != n_samples:
         raise ValueError(
             f"There are {len(images)} images for {n_samples} rows; give one for each row."
         )
     return images
+
+
+def _grey(images):
+    """Return grey images as uint8: integers count from 0 to 255, other numbers from 0 to 1."""
+    white = 255 if images.dtype.kind in "iu" else 1
+    if images.dtype.kind not in "biuf" or not ((images >= 0) & (images <= white)).all():
+        raise ValueError(
+            f"images of dtype {images.dtype} hold values that are not between 0 and {white}. "
+            "Integers must be between 0 and 255, floats between 0 and 1."
+        )
+    return np.round(images * (255 / white)).astype(np.uint8)
 
 
 def picture(images, row):

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from sklearn_hsfm._validation_set import class_indices
+from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm.inspection._edits import describe_edits
 from sklearn_hsfm.inspection._embedding import data_uri, inline_svg
 from sklearn_hsfm.inspection._fit_history import FitHistoryDisplay
@@ -22,6 +21,7 @@ from sklearn_hsfm.inspection._pictures import check_images, picture
 from sklearn_hsfm.inspection._support_edits import SupportEditDisplay
 from sklearn_hsfm.inspection._trade_off import TradeOffDisplay
 from sklearn_hsfm.metrics import group_scores
+from sklearn_hsfm.metrics._columns import one_column
 
 _PAIRS_PER_CLASS, _MOST_PAIRS = 3, 12
 _MOST_GROUPS = 12  # in the figure; the table has all
@@ -141,12 +141,17 @@ def report(
     template = _template()
     estimator = getattr(estimator, "best_estimator_", estimator)
     check_is_fitted(estimator)
-    y_test = column_or_1d(y_test)
-    check_consistent_length(X_test, y_test)
+    y_test = one_column(y_test, "y_test")
+    if _num_samples(X_test) != len(y_test):
+        lengths = [_num_samples(X_test), len(y_test)]
+        raise ValueError(f"X_test, y_test have inconsistent numbers of samples: {lengths}.")
     class_indices(y_test, estimator.classes_, "y_test")
     if (X_val is None) != (y_val is None) or (X_val is None and images_val is not None):
         raise ValueError("X_val and y_val come together, and images_val with them; one is None.")
     images = None if images is None else check_images(images, len(y_test))
+    if y_val is not None:
+        y_val = one_column(y_val, "y_val")
+        class_indices(y_val, estimator.classes_, "y_val")
     if images_val is not None:
         images_val = check_images(images_val, len(y_val))
     head, features = _head_and_features(estimator, X_test)

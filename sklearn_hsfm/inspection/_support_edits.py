@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_hsfm.inspection._axes import axes_for
+from sklearn_hsfm.inspection._axes import axes_for, plain
 from sklearn_hsfm.inspection._directions import directions, make_bank
 
 _MOST_CLASSES = 10  # that a legend can name, and colours tell apart
@@ -146,7 +146,7 @@ class SupportEditDisplay:
                 scale=1,
                 width=0.004,
                 color=color,
-                label=f"class {c}: {hard} left, {easy} right",
+                label=f"class {plain(c)}: {plain(hard)} left, {plain(easy)} right",
             )
         ends = np.concatenate([self.before, self.after, self.bank])
         self.ax_.update_datalim(ends)  # quiver counts the tails alone

@@ -1,12 +1,12 @@
 """TradeOffDisplay: average against worst-group accuracy on the way between two heads."""
 
 import numpy as np
-from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm._linear_head import one_row_per_class
-from sklearn_hsfm.inspection._axes import axes_for, percent
+from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 from sklearn_hsfm.metrics import group_scores
+from sklearn_hsfm.metrics._columns import one_column, sorted_values
 
 
 class TradeOffDisplay:
@@ -87,7 +87,7 @@ class TradeOffDisplay:
         Raises
         ------
         ValueError
-            If the estimator has no two heads.
+            If the estimator has no two heads, or ``alphas`` holds no finite number.
         """
         check_is_fitted(estimator)
         alpha = getattr(estimator, "alpha_", None)
@@ -153,13 +153,22 @@ class TradeOffDisplay:
         Raises
         ------
         ValueError
-            If the shapes of the decisions do not fit ``y_true`` and the classes.
+            If the decisions do not fit ``y_true`` and the classes, or are not finite, or
+            ``alphas`` holds no finite number.
         """
-        y_true = column_or_1d(y_true)
-        classes = np.unique(y_true if classes is None else classes)
-        first, second = (_one_column_a_class(z, len(y_true), classes) for z in (first, second))
-        alphas = np.linspace(0, 1, 21) if alphas is None else np.asarray(alphas, dtype=float)
-        alphas = np.unique(alphas if alpha is None else np.append(alphas, alpha))
+        y_true = one_column(y_true, "y_true")
+        if classes is None:
+            classes = sorted_values(y_true, "y_true")
+        else:
+            classes = sorted_values(one_column(classes, "classes"), "classes")
+        first, second = (
+            _one_column_a_class(z, name, len(y_true), classes)
+            for name, z in (("first", first), ("second", second))
+        )
+        alphas = np.linspace(0, 1, 21) if alphas is None else _shares(alphas, "alphas")
+        if alpha is not None:
+            alphas = np.append(alphas, _shares(alpha, "alpha"))
+        alphas = np.unique(alphas)
         scores = [
             group_scores(y_true, classes[((1 - a) * first + a * second).argmax(axis=1)], groups)
             for a in alphas
@@ -187,7 +196,7 @@ class TradeOffDisplay:
             at = int(np.abs(self.alphas - self.alpha).argmin())
             ends.append((at, f"chosen: alpha = {self.alpha:.2f}", "*"))
         for at, name, marker in ends:
-            label = f"{name}: worst {self.worst[at]:.1%}, average {self.average[at]:.1%}"
+            label = f"{plain(name)}: worst {self.worst[at]:.1%}, average {self.average[at]:.1%}"
             self.ax_.plot(
                 self.average[at], self.worst[at], marker, markersize=10, label=label, ls="none"
             )
@@ -199,15 +208,31 @@ class TradeOffDisplay:
         return self
 
 
-def _one_column_a_class(decision, n_samples, classes):
-    decision = np.asarray(decision, dtype=float)
+def _shares(values, name):
+    """Return the finite numbers that ``alphas`` must hold."""
+    try:
+        shares = np.ravel(np.asarray(values, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}={values!r} holds what is no number.") from error
+    if not (len(shares) and np.isfinite(shares).all()):
+        raise ValueError(f"{name}={values!r}; it must hold one or more finite numbers.")
+    return shares
+
+
+def _one_column_a_class(decision, name, n_samples, classes):
+    try:
+        decision = np.asarray(decision, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The decision {name} holds what is no number.") from error
+    if not np.isfinite(decision).all():
+        raise ValueError(f"The decision {name} contains NaN or infinity.")
     two = len(classes) == 2
     if decision.shape == (n_samples,) and two:
         return np.column_stack([-decision, decision]) / 2
     if decision.shape != (n_samples, len(classes)):
         wanted = f"({n_samples}, {len(classes)})" + (f" or ({n_samples},)" if two else "")
         raise ValueError(
-            f"A decision has shape {decision.shape}; {n_samples} labels of {len(classes)} classes "
-            f"want {wanted}."
+            f"The decision {name} has shape {decision.shape}; {n_samples} labels of "
+            f"{len(classes)} classes want {wanted}."
         )
     return decision

@@ -1,7 +1,14 @@
 """What a group is: ids of any kind, or boolean membership, as one matrix."""
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
+from scipy.sparse import csr_array
+
+from sklearn_hsfm.metrics._columns import (
+    check_no_missing,
+    check_same_length,
+    one_column,
+    sorted_values,
+)
 
 
 def groups_from_attributes(y, **attributes):
@@ -33,48 +40,55 @@ def groups_from_attributes(y, **attributes):
     >>> print(*groups_from_attributes([0, 1], place=["land", "water"]), sep="; ")
     y=0 place=land; y=1 place=water
     """
-    columns = {"y": column_or_1d(y), **{k: column_or_1d(v) for k, v in attributes.items()}}
-    check_consistent_length(*columns.values())
-    for name, column in columns.items():
-        _check_no_missing(column, name)
+    columns = {name: one_column(values, name) for name, values in {"y": y, **attributes}.items()}
+    check_same_length(**columns)
     rows = zip(*columns.values(), strict=True)
     return np.array([" ".join(f"{k}={v}" for k, v in zip(columns, r, strict=True)) for r in rows])
 
 
-def group_membership(groups, n_samples):
-    """Return names, (n_groups,), and membership, a bool array (n_samples, n_groups)."""
-    if np.ndim(groups) == 2:
+def group_membership(groups, n_samples, name="groups"):
+    """Return names, (n_groups,), and membership, a sparse bool array (n_samples, n_groups).
+
+    Of disjoint groups it holds one value a row, so its memory grows with rows and groups, not
+    with their product. ``name`` is what the caller calls them.
+    """
+    try:
+        n_axes = np.ndim(groups)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array: {error}") from error
+    if n_axes == 2:
         names = np.asarray(getattr(groups, "columns", np.arange(np.shape(groups)[1])))
-        member = np.asarray(groups)
-        if member.dtype != bool:
-            raise ValueError(
-                f"groups has shape {member.shape} and dtype {member.dtype}; a matrix of "
-                "overlapping groups must be boolean. For disjoint groups pass one id a row, "
-                "for attribute columns groups_from_attributes(y, name=column)."
-            )
+        member = csr_array(_boolean(np.asarray(groups), name))
     else:
-        ids = column_or_1d(groups)
-        _check_no_missing(ids, "groups")
-        names, member = one_per_id(ids)
-    if len(member) != n_samples:
+        names, member = one_per_id(groups, name)
+    if member.shape[0] != n_samples:
         raise ValueError(
-            f"groups has {len(member)} rows, but there are {n_samples} labels; "
+            f"{name} has {member.shape[0]} rows, but there are {n_samples} labels; "
             "give one group id, or one row of membership, for each row."
         )
-    if not member.any():
-        raise ValueError("No group has a row; groups must hold at least one row.")
+    if not member.nnz:
+        raise ValueError(f"No group has a row; {name} must hold at least one row.")
     return names, member
 
 
-def one_per_id(ids):
-    names, index = np.unique(ids, return_inverse=True)
-    return names, index[:, None] == np.arange(len(names))
+def one_per_id(ids, name):
+    """Return the ids that occur, sorted, and the rows of each, as `group_membership` does."""
+    ids = one_column(ids, name)
+    names, index = sorted_values(ids, name, return_inverse=True)
+    rows = np.ones(len(ids), dtype=bool), index, np.arange(len(ids) + 1)
+    return names, csr_array(rows, shape=(len(ids), len(names)))
 
 
-def _check_no_missing(column, name):
-    missing = np.array([v is None or v != v for v in column])
-    if missing.any():
+def _boolean(member, name):
+    """Return a membership matrix as bool; pandas' nullable one is of objects."""
+    if member.dtype == object:
+        check_no_missing(member.ravel(), name)
+        if all(isinstance(value, bool | np.bool_) for value in member.flat):
+            member = member.astype(bool)
+    if member.dtype != bool:
         raise ValueError(
-            f"{name} is missing (None or NaN) in {missing.sum()} of {len(column)} rows, first "
-            f"in row {missing.argmax()}; name it, for example 'unknown', or drop the rows."
+            f"{name} has shape {member.shape} and dtype {member.dtype}; a matrix of "
+            "overlapping groups must be boolean. For disjoint groups pass one id a row, "
+            "for attribute columns groups_from_attributes(y, name=column)."
         )
+    return member

@@ -1,9 +1,11 @@
 """Scorers that reduce a metric over groups, for searches and by hand."""
 
+import numpy as np
 from sklearn.metrics import accuracy_score, make_scorer
-from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from sklearn_hsfm._compat import validate_params
+from sklearn_hsfm.metrics._columns import check_same_length, one_column
 from sklearn_hsfm.metrics._groups import group_membership
 from sklearn_hsfm.metrics._scores import worst_class_accuracy_score
 
@@ -47,6 +49,11 @@ class GroupScorer:
         -------
         float
             The reduced metric.
+
+        Raises
+        ------
+        ValueError
+            If there are no groups, lengths differ, or metric and ``reduce`` give no number.
         """
         if groups is None:
             raise ValueError(
@@ -55,9 +62,11 @@ class GroupScorer:
                 "search.fit(X, y, groups=groups); directly, call "
                 "scorer(estimator, X, y, groups=groups)."
             )
-        y, y_pred = column_or_1d(y), column_or_1d(estimator.predict(X))
-        _, member = group_membership(groups, len(y))
-        return float(self.reduce([self.metric(y[m], y_pred[m]) for m in member.T if m.any()]))
+        y, y_pred = one_column(y, "y"), one_column(estimator.predict(X), "predictions")
+        check_same_length(y=y, predictions=y_pred)
+        member = group_membership(groups, len(y))[1].tocsc()
+        of_group = [rows for rows in np.split(member.indices, member.indptr[1:-1]) if len(rows)]
+        return a_number(self.reduce([self.metric(y[m], y_pred[m]) for m in of_group]), repr(self))
 
     def get_metadata_routing(self):
         """Return the request for ``groups``, as scikit-learn asks for it.
@@ -73,9 +82,11 @@ class GroupScorer:
 
     def __repr__(self):
         """Return the call that makes this scorer."""
-        return f"make_group_scorer({self.metric.__name__}, {self.reduce.__name__})"
+        names = (getattr(f, "__name__", repr(f)) for f in (self.metric, self.reduce))
+        return f"make_group_scorer({', '.join(names)})"
 
 
+@validate_params({"metric": [callable], "reduce": [callable]}, prefer_skip_nested_validation=True)
 def make_group_scorer(metric, reduce=min):
     """Return a scorer that reduces ``metric`` over groups, for searches and by hand.
 
@@ -103,6 +114,19 @@ def make_group_scorer(metric, reduce=min):
     0.75
     """
     return GroupScorer(metric, reduce)
+
+
+def a_number(value, what):
+    """Return what a function of the user's has returned as a float, or say that it is none."""
+    try:
+        number = float("nan") if np.ndim(value) or isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if np.isnan(number):
+        raise ValueError(
+            f"{what} returned {value!r}; it must return one number, greater is better."
+        )
+    return number
 
 
 #: Accuracy of the worst group, as a scorer that requests ``groups`` by itself.

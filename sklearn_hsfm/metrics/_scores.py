@@ -1,12 +1,17 @@
 """Accuracy by group and its summaries, with intervals."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.stats import norm
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 
-from sklearn_hsfm.metrics._groups import group_membership, one_per_id
+from sklearn_hsfm._compat import Interval, StrOptions, validate_params
+from sklearn_hsfm.metrics._columns import check_labels
+from sklearn_hsfm.metrics._groups import group_membership
+
+_DRAWS_AT_ONCE = 2**22  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,15 @@ class GroupScores:
         return "\n".join(lines)
 
 
+@validate_params(
+    {
+        "interval": [StrOptions({"wilson", "bootstrap"})],
+        "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def group_scores(
     y_true,
     y_pred,
@@ -109,8 +123,11 @@ def group_scores(
     Raises
     ------
     ValueError
-        If lengths differ, an id is missing (None or NaN), a membership matrix is not
-        boolean, or no group has a row.
+        If lengths differ, labels are such that `sklearn.metrics.accuracy_score` refuses them, a
+        label or an id is missing (None, NaN or NA), ids have no order, a membership matrix is
+        not boolean, no group has a row, or no training group is one of the groups.
+    TypeError
+        If labels are of a type that has no order, as in `sklearn.metrics.accuracy_score`.
 
     Examples
     --------
@@ -119,22 +136,18 @@ def group_scores(
     >>> float(scores.worst), str(scores.worst_group)
     (0.5, 'b')
     """
-    if interval not in ("wilson", "bootstrap"):
-        raise ValueError(f"interval={interval!r}; it must be 'wilson' or 'bootstrap'.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence!r}; it must lie between 0 and 1.")
     hit = _hits(y_true, y_pred)
     names, member = group_membership(groups, len(hit))
     count, accuracy = _accuracies(hit, member)
     worst = int(np.nanargmin(accuracy))
+    weighted_average = _train_weighted(names, accuracy, train_groups)
     if interval == "wilson":
         low, high = _wilson(accuracy, count, confidence)
         worst_low, worst_high = low[worst], high[worst]
     else:
-        draws = _bootstrap(accuracy, count, n_bootstrap, random_state)  # (draws, n_groups)
         ends = 50 * (1 - confidence), 50 * (1 + confidence)
-        low, high = np.percentile(draws, ends, axis=0)
-        worst_low, worst_high = np.percentile(np.nanmin(draws, axis=1), ends)
+        low, high, lowest = _bootstrap(accuracy, count, ends, n_bootstrap, random_state)
+        worst_low, worst_high = np.percentile(lowest, ends)
     return GroupScores(
         group=names,
         count=count,
@@ -146,7 +159,7 @@ def group_scores(
         worst_low=float(worst_low),
         worst_high=float(worst_high),
         average=float(hit.mean()),
-        train_weighted_average=_train_weighted(names, accuracy, train_groups),
+        train_weighted_average=weighted_average,
         group_mean=float(np.nanmean(accuracy)),
     )
 
@@ -177,7 +190,11 @@ def worst_group_accuracy_score(y_true, y_pred, groups):
     >>> worst_group_accuracy_score([0, 0, 1, 1], [0, 1, 1, 1], groups=[7, 9, 7, 9])
     0.5
     """
-    hit = _hits(y_true, y_pred)
+    return lowest_accuracy(_hits(y_true, y_pred), groups)
+
+
+def lowest_accuracy(hit, groups):
+    """Return the lowest accuracy over groups, of rows that are known to be hit or missed."""
     _, member = group_membership(groups, len(hit))
     return float(np.nanmin(_accuracies(hit, member)[1]))
 
@@ -209,6 +226,13 @@ def worst_class_accuracy_score(y_true, y_pred):
     return worst_group_accuracy_score(y_true, y_pred, y_true)
 
 
+@validate_params(
+    {
+        "weights": [StrOptions({"size", "uniform"})],
+        "ddof": [Interval(Integral, 0, 1, closed="both")],
+    },
+    prefer_skip_nested_validation=True,
+)
 def macro_std_score(y_true, y_pred, groups, *, weights="size", ddof=0):
     """Return the spread of accuracy between the groups of a class, averaged over classes.
 
@@ -249,16 +273,15 @@ def macro_std_score(y_true, y_pred, groups, *, weights="size", ddof=0):
     >>> macro_std_score([0, 0, 1, 1], [0, 1, 1, 1], groups=["a", "b", "a", "b"])
     0.25
     """
-    if weights not in ("size", "uniform"):
-        raise ValueError(f"weights={weights!r}; it must be 'size' or 'uniform'.")
-    if ddof not in (0, 1):
-        raise ValueError(f"ddof={ddof!r}; it must be 0 or 1.")
     hit = _hits(y_true, y_pred)
     _, member = group_membership(groups, len(hit))
     spreads = []
-    for rows in one_per_id(column_or_1d(y_true))[1].T:
+    of_class = group_membership(y_true, len(hit), "y_true")[1].tocsc()
+    for rows in np.split(of_class.indices, of_class.indptr[1:-1]):
         count, accuracy = _accuracies(hit[rows], member[rows])
         accuracy, count = accuracy[count > 0], count[count > 0]
+        if not len(count):  # the groups leave this class out
+            continue
         w = count / count.sum() if weights == "size" else np.full(len(count), 1 / len(count))
         variance = w @ (accuracy - w @ accuracy) ** 2
         if ddof == 1 and len(count) > 1:
@@ -268,17 +291,14 @@ def macro_std_score(y_true, y_pred, groups, *, weights="size", ddof=0):
 
 
 def _hits(y_true, y_pred):
-    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
-    check_consistent_length(y_true, y_pred)
-    if len(y_true) == 0:
-        raise ValueError("There are 0 rows to score; give at least one.")
+    y_true, y_pred = check_labels(y_true, y_pred)
     return y_true == y_pred
 
 
 def _accuracies(hit, member):
-    count = member.sum(axis=0)
+    count = member.sum(axis=0, dtype=int)
     with np.errstate(invalid="ignore"):  # 0 / 0 of an empty group is its NaN
-        return count, (hit @ member.astype(float)) / count
+        return count, (member.T @ hit.astype(float)) / count
 
 
 def _wilson(accuracy, count, confidence):
@@ -290,19 +310,32 @@ def _wilson(accuracy, count, confidence):
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
-def _bootstrap(accuracy, count, n_draws, random_state):
+def _bootstrap(accuracy, count, ends, n_draws, random_state):
+    """Return the percentiles of each group's accuracy, and the lowest accuracy of each draw."""
     # The hits of a group among its resampled rows are binomial: no row need be drawn.
     rng = check_random_state(random_state)
-    hits = rng.binomial(count, np.nan_to_num(accuracy), size=(n_draws, len(count)))
-    with np.errstate(invalid="ignore"):
-        return hits / count
+    low, high = (np.full(len(count), np.nan) for _ in range(2))
+    lowest = np.full(n_draws, np.inf)
+    with_rows = np.flatnonzero(count)
+    n_parts = -(-n_draws * len(with_rows) // _DRAWS_AT_ONCE)
+    for part in np.array_split(with_rows, n_parts):
+        draws = rng.binomial(count[part], accuracy[part], size=(n_draws, len(part))) / count[part]
+        low[part], high[part] = np.percentile(draws, ends, axis=0)
+        np.minimum(lowest, draws.min(axis=1), out=lowest)
+    return low, high, lowest
 
 
 def _train_weighted(names, accuracy, train_groups):
     if train_groups is None:
         return float("nan")
-    train_names, member = group_membership(train_groups, len(train_groups))
-    share = member.sum(axis=0) / member.sum()
+    n_rows = len(train_groups) if np.ndim(train_groups) else 0
+    train_names, member = group_membership(train_groups, n_rows, "train_groups")
+    share = member.sum(axis=0, dtype=int) / member.nnz
     seen = dict(zip(names.tolist(), accuracy, strict=True))
+    if seen.keys().isdisjoint(train_names.tolist()):
+        raise ValueError(
+            f"train_groups has none of the groups that are scored: {train_names[:5].tolist()} "
+            f"against {names[:5].tolist()}. Give both the same ids, of one kind."
+        )
     shares = zip(train_names.tolist(), share, strict=True)
     return float(sum(w * seen.get(g, np.nan) for g, w in shares if w > 0))
