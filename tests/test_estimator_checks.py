@@ -8,12 +8,12 @@ from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 
 # The checks' tiny sets leave few validation rows, and the estimator rightly says so.
 @pytest.mark.filterwarnings("ignore:The smallest class has")
-# The checks call fit(X, y): the validation rows are held out. Fewer epochs, same code.
+# The checks call fit(X, y): the validation rows are held out.
 @parametrize_with_checks(
     [
-        HSFMClassifier(epochs=8),
+        HSFMClassifier(),
         HSFMClassifier(epochs=8, standardize=False, selection_fraction=None, selection="last"),
-        HSFMClassifierCV(epochs=6, n_repeats=1),
+        HSFMClassifierCV(),
     ]
 )
 def test_sklearn_api(estimator, check):

@@ -23,8 +23,16 @@ QUICK = [
 ]
 
 
+NEEDS_TWO_HEADS = (LogisticRegression(), heads.ClassBalancedClassifier())
+DEFAULTS = [
+    getattr(heads, name)(*(NEEDS_TWO_HEADS if name == "HeadAverager" else ()))
+    for name in heads.__all__
+    if name != "LabelUse"
+]
+
+
 # The checks call fit(X, y) on tiny sets: without groups, and often without an error to weigh up.
 @pytest.mark.filterwarnings("ignore:fit got no groups", "ignore:The first head gets every row")
-@parametrize_with_checks(QUICK)
+@parametrize_with_checks([*DEFAULTS, heads.DFRClassifier(variant="train")])
 def test_sklearn_api(estimator, check):
     check(estimator)

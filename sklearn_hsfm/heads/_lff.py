@@ -24,8 +24,9 @@ class LfFClassifier(LastLayerClassifier):
         Part of the running mean of a row's losses that an epoch keeps.
     l2 : float or tuple of float, default=(1e-4, 1e-2)
         Weight decay; of several, validation rows choose.
-    lr : float or tuple of float, default=1e-3
-        Learning rate of Adam.
+    lr : float or tuple of float, default=(1e-3, 1e-2, 1e-1)
+        Learning rate of Adam; of several, validation rows choose. Sets of a few hundred rows have
+        few steps an epoch, and want the larger ones.
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=256
@@ -100,7 +101,7 @@ class LfFClassifier(LastLayerClassifier):
         q=0.7,
         smoothing=0.7,
         l2=(1e-4, 1e-2),
-        lr=1e-3,
+        lr=(1e-3, 1e-2, 1e-1),
         epochs=50,
         batch_size=256,
         selection="auto",
