@@ -379,5 +379,5 @@ def draw_support(y, n_classes, per_class, rng):
     drawn = []
     for c in range(n_classes):
         rows = rng.permutation(np.flatnonzero(y == c))
-        drawn.append(np.resize(rows, per_class))
+        drawn.append(np.resize(rows, int(per_class)))
     return np.concatenate(drawn)

@@ -8,12 +8,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm import _candidates, _verdict, selection
 from sklearn_hsfm._cells import class_cells
 from sklearn_hsfm._classifier import draw_support
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._core.rows import rows_of
 from sklearn_hsfm._label_use import LabelUse

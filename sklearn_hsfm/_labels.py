@@ -11,8 +11,10 @@ def encoded_labels(y):
 
 
 def check_labels_compare(y):
-    """Refuse labels that are missing or have no order, before scikit-learn compares them."""
+    """Refuse labels that are missing, bytes or without order, before scikit-learn sees them."""
     labels = np.ravel(np.asarray(y))
+    if labels.dtype.kind == "S":
+        raise ValueError("y holds bytes; make them text, for example by y.astype(str).")
     if y is not None and labels.dtype == object:
         check_no_missing(labels, "y")
         sorted_values(labels, "y")

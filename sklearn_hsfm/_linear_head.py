@@ -8,7 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import softmax
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_hsfm._compat import validate_data
 
 _AT_ONCE_BYTES = 2**29  # of rows; more are read in chunks
 _CHUNK_BYTES = 2**26

@@ -35,7 +35,8 @@ def warn_unlike(X, others, name):
     name : str
         What the caller calls them.
     """
-    difference = how_unlike(_sample(X), _sample(others))
+    with np.errstate(over="ignore", invalid="ignore"):  # of squares; the scaler says of which
+        difference = how_unlike(_sample(X), _sample(others))
     if difference is not None:
         warnings.warn(
             f"{name} does not look like X: {difference}. Was X transformed and {name} not? Then "
@@ -49,7 +50,7 @@ def warn_unlike(X, others, name):
 def how_unlike(X, others):
     """Return in words how rows differ from those of ``X`` beyond any honest shift, or None."""
     center, spread = X.mean(axis=0), X.std(axis=0)
-    varies = spread > 0
+    varies = (spread > 0) & np.isfinite(spread)
     if not varies.any():
         return None
     X, others, center, spread = X[:, varies], others[:, varies], center[varies], spread[varies]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, validate_data
+from sklearn.utils.validation import _num_samples
 
+from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import check_labels_compare, class_indices, encoded_labels
 from sklearn_hsfm._looks_alike import warn_unlike
 from sklearn_hsfm.metrics._groups import group_membership

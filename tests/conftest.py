@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn_hsfm.datasets import load_features, make_spurious_features
 from tests.small_network import Small
 
+# Of tests/test_fuzz.py. A fit takes as long as it takes, and the same examples come every time.
 FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 settings.register_profile("quick", max_examples=60, derandomize=True, **FUZZ)
 settings.register_profile("long", max_examples=10_000, **FUZZ)

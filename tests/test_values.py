@@ -287,3 +287,29 @@ def test_labels_of_mixed_or_other_kinds(cls):
     X_val, y_val = rows(30, seed=1)
     with pytest.raises(ValueError, match=r"y_val has labels that y does not have: \['[01]'"):
         cls().fit(X, y, X_val, y_val.astype(str))
+
+
+def test_halves_are_no_slice_of_a_search():
+    X, y = rows(40)
+    both = heads.ClassBalancedClassifier(), heads.JTTClassifier(C=0.1, upweight=4.0)
+    clf = heads.HeadAverager(*both, validation_fraction=0.5, random_state=0).fit(X, y)
+    assert clf.score(X, y) > 0.5
+
+
+def test_a_batch_larger_than_the_rows_is_all_of_them():
+    X, y = rows(40)
+    large, all_rows = (
+        heads.CLPClassifier(batch_size=n, lr=0.1, epochs=2, random_state=0).fit(X, y)
+        for n in (2**40, 32)
+    )
+    np.testing.assert_array_equal(large.coef_, all_rows.coef_)
+
+
+@pytest.mark.parametrize("weight", [np.nan, -1.0, "a", [1.0, 2.0], np.inf])
+def test_weights_of_extra_rows(weight):
+    X, y = rows(40)
+    more = rows(12, seed=1)
+    with pytest.raises(ValueError, match="extra_weight"):
+        heads.ExtraRowsClassifier().fit(X, y, X_extra=more[0], y_extra=more[1], extra_weight=weight)
+    with pytest.raises(ValueError, match="In X_extra, y_extra"):
+        heads.ExtraRowsClassifier().fit(X, y, X_extra=more[0][:, :2], y_extra=more[1])

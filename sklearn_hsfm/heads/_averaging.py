@@ -25,7 +25,7 @@ from sklearn_hsfm._linear_head import (
     head_of,
     one_row_for_two_classes,
 )
-from sklearn_hsfm._validation_set import check_training_rows, split_validation
+from sklearn_hsfm._validation_set import ValidationSet, check_training_rows, split_validation
 from sklearn_hsfm.heads._base import disjoint_groups
 
 
@@ -218,6 +218,9 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         estimator = getattr(self, name)
         takes = inspect.signature(estimator.fit).parameters
         given = {"X_val": split.X_val, "y_val": self.classes_[split.y_val], **known}
+        if isinstance(estimator, LinearHeadMixin):  # of this package: any number of rows will do
+            held = ValidationSet(given["X_val"], given["y_val"], known["groups_val"])
+            given = {**known, "X_val": held, "groups_val": None}
         given = {k: v for k, v in given.items() if k in takes and v is not None}
         pair = head_of(estimator, split.X, split.y, self.classes_, name, **given)
         return checked_head(pair, len(self.classes_), split.X.shape[1], name)

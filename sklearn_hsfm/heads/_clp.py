@@ -185,7 +185,8 @@ class CLPClassifier(LastLayerClassifier):
                 y_batch = y[batch]
                 traits = characteristics(W.detach(), X_batch, y_batch, share, means)
                 Y = one_hot(y_batch, n_classes).to(X.dtype)
-                drawn = torch.from_numpy(rng.randint(len(y_meta), size=self.batch_size))
+                n_drawn = min(self.batch_size, len(y))
+                drawn = torch.from_numpy(rng.randint(len(y_meta), size=n_drawn))
 
                 # A virtual step of the head, differentiable in the network ...
                 logits = (X_batch @ W.T).detach() + network(traits) * Y

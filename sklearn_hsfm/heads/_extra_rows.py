@@ -5,9 +5,8 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import validate_data
 
-from sklearn_hsfm._compat import Interval, _fit_context
+from sklearn_hsfm._compat import Interval, _fit_context, validate_data
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import LinearHeadMixin, finite_head, fitted_scaler, to_raw
@@ -125,7 +124,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             X = np.concatenate([X, X_extra])
             y = np.r_[y, y_extra]
         model = LogisticRegression(C=self.C, max_iter=1000)
-        model.fit(scaler.transform(X), y, sample_weight=weight)
+        model.fit(scaler.transform(X).astype(np.float64), y, sample_weight=weight)
         self.coef_, self.intercept_ = finite_head(*to_raw(model.coef_, model.intercept_, scaler))
         return self
 

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._cells import margins
+from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm.discovery._slices import shortcut_slices

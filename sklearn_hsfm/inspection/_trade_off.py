@@ -1,8 +1,9 @@
 """TradeOffDisplay: average against worst-group accuracy on the way between two heads."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._linear_head import one_row_per_class
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 from sklearn_hsfm.metrics import group_scores

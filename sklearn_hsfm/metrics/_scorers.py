@@ -53,7 +53,8 @@ class GroupScorer:
         Raises
         ------
         ValueError
-            If there are no groups, lengths differ, or metric and ``reduce`` give no number.
+            If there are no groups, lengths differ, the metric fails in a group, or ``reduce`` gives
+            no number.
         """
         if groups is None:
             raise ValueError(
@@ -64,9 +65,14 @@ class GroupScorer:
             )
         y, y_pred = one_column(y, "y"), one_column(estimator.predict(X), "predictions")
         check_same_length(y=y, predictions=y_pred)
-        member = group_membership(groups, len(y))[1].tocsc()
-        of_group = [rows for rows in np.split(member.indices, member.indptr[1:-1]) if len(rows)]
-        return a_number(self.reduce([self.metric(y[m], y_pred[m]) for m in of_group]), repr(self))
+        names, member = group_membership(groups, len(y))
+        member, values = member.tocsc(), []
+        for name, rows in zip(names, np.split(member.indices, member.indptr[1:-1]), strict=True):
+            try:
+                values += [self.metric(y[rows], y_pred[rows])] if len(rows) else []
+            except (TypeError, ValueError) as error:  # such as one class, where a metric needs two
+                raise ValueError(f"{self!r} fails in {name!r} of groups: {error}") from error
+        return a_number(self.reduce(values), repr(self))
 
     def get_metadata_routing(self):
         """Return the request for ``groups``, as scikit-learn asks for it.
