@@ -28,8 +28,9 @@ from sklearn_hsfm.metrics import (
 
 # The words by which an error says what it is about.
 NAMES = re.compile(
-    r"\b(X|y|X_val|y_val|X_extra|y_extra|extra_weight|groups|groups_val|y_true|y_pred|train_groups"
-    r"|log_proba|fraction|param_grid|init_head|first|second|place|class|classes|selection|scoring)\b"
+    r"\b(X|y|X_val|y_val|X_extra|y_extra|extra_weight|groups|groups_val|y_true|y_pred|y_proba"
+    r"|train_groups|log_proba|fraction|param_grid|init_head|first|second|place|class|classes"
+    r"|selection|scoring|images|features|times|alphas|concept|attributes|n_neighbors)\b"
     r"|'\w+' parameter of"
 )
 # scikit-learn's own checks of X and y, whose words are known from every estimator of it.

@@ -53,14 +53,14 @@ def names(draw):
 
 def drawn(make):
     """Draw a display to the end, and close it."""
-    display = outcome(make)
-    if display is not None:
+    try:
+        display = outcome(make)
+        if display is None:
+            return None
         display.figure_.canvas.draw()
-        texts = [t.get_text() for t in display.figure_.findobj(plt.Text)]
-        plt.close(display.figure_)
-        return texts
-    plt.close("all")
-    return None
+        return [text.get_text() for text in display.figure_.findobj(plt.Text)]
+    finally:
+        plt.close("all")
 
 
 def fitted(y):
@@ -72,7 +72,7 @@ def value(draw, *sensible):
     return draw(st.sampled_from([*sensible, *sensible, *ODD]))
 
 
-@settings(max_examples=max(5, settings.default.max_examples // 3))
+@settings(max_examples=max(5, settings.default.max_examples // 6))
 @given(y=names().map(lambda n: n[INDEX]), data=st.data())
 def test_displays(y, data):
     model, draw = fitted(y), data.draw
@@ -138,7 +138,5 @@ def test_reports(y, data):
     page = outcome(lambda: report(model, X, y, **given_))
     assert plt.get_fignums() == []
     if page is not None:
-        assert "<b>" not in page.html.replace("<body>", "")
-        assert f"<h1>{html.escape(given_['title'])}" in page.html.replace(
-            "&#34;", "&quot;"
-        ).replace("&#39;", "&#x27;")
+        assert "<b>" not in page.html
+        assert given_["title"] in html.unescape(page.html)

@@ -1,7 +1,10 @@
 """GroupAccuracyDisplay: accuracy of every group, of one or several methods side by side."""
 
+from numbers import Integral
+
 import numpy as np
 
+from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 from sklearn_hsfm.metrics import group_scores
 
@@ -99,6 +102,10 @@ class GroupAccuracyDisplay:
         scores = {name: group_scores(y_true, p, groups, **options) for name, p in named.items()}
         return cls(scores).plot(ax=ax)
 
+    @validate_params(
+        {"n_groups": [None, Interval(Integral, 1, None, closed="left")]},
+        prefer_skip_nested_validation=True,
+    )
     def plot(self, ax=None, *, n_groups=None):
         """Draw the bars.
 
@@ -121,8 +128,6 @@ class GroupAccuracyDisplay:
         """
         if not self.scores:
             raise ValueError("There are no scores to draw; name one classifier or more.")
-        if n_groups is not None and n_groups < 1:
-            raise ValueError(f"n_groups={n_groups}; it must be 1 or more, or None.")
         last = list(self.scores.values())[-1]
         shown = np.arange(len(last.group))
         if n_groups is not None and n_groups < len(shown):
