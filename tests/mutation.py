@@ -104,10 +104,8 @@ def changes(node):
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         yield f"{node.value} + 1", lambda n: setattr(n, "value", n.value + 1)
     elif isinstance(node, ast.Attribute) and node.attr in TWINS:
-        yield (
-            f"{ast.unparse(node)}: {TWINS[node.attr]}",
-            lambda n: setattr(n, "attr", TWINS[n.attr]),
-        )
+        twin = TWINS[node.attr]
+        yield f"{ast.unparse(node)}: {twin}", lambda n: setattr(n, "attr", twin)
     elif isinstance(node, ast.If):
         yield (
             f"not {ast.unparse(node.test)}",
