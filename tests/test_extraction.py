@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from torchvision.models import resnet18
 
 from sklearn_hsfm import HSFMClassifier
-from sklearn_hsfm.extraction import FeatureCache, FeatureExtractor
+from sklearn_hsfm.extraction import FeatureCache, FeatureExtractor, _extractor
 from tests.small_network import extractor, to_float
 
 
@@ -168,6 +168,8 @@ def test_engines_that_cannot_be(small, pixels, monkeypatch):
     ):
         with monkeypatch.context() as patch:
             patch.setattr(importlib.util, "find_spec", lambda name: name)
+            # A device that is no CPU and everywhere, though nothing can be computed on it.
+            patch.setattr(_extractor, "resolve_device", torch.device)
             with pytest.raises(ValueError, match=message):
                 extractor(small, **params).fit(pixels)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

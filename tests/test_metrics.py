@@ -229,7 +229,7 @@ def test_memory_grows_with_rows_and_groups_not_with_their_product():
     quick = make_group_scorer(lambda y_true, y_pred: np.mean(y_true == y_pred))
     calls = (
         lambda: worst_group_accuracy_score(y, y, np.arange(n)),
-        lambda: group_scores(y, y, np.arange(n), interval="bootstrap", n_bootstrap=300),
+        lambda: group_scores(y, y, np.arange(n), interval="bootstrap", n_bootstrap=1000),
         lambda: macro_std_score(y, y, np.arange(n)),
         lambda: quick(_Says(y), np.zeros((n, 1)), y, groups=np.arange(n)),
     )
