@@ -19,6 +19,7 @@ from sklearn_hsfm.inspection import (
     TradeOffDisplay,
     describe_edits,
 )
+from sklearn_hsfm.inspection._pictures import check_images, picture
 from sklearn_hsfm.metrics import group_scores
 
 matplotlib = pytest.importorskip("matplotlib", reason="displays need matplotlib (extra 'plot')")
@@ -311,3 +312,49 @@ def test_a_search_by_cross_fitting_has_no_single_support(data):
     clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
     with pytest.raises(ValueError, match="HSFMClassifierCV averages"):
         describe_edits(clf, data.X_test, data.y_test)
+
+
+@pytest.mark.parametrize("name", ["$", "$x$", "earns <$50k$", "100$ \\d", "_hidden", "\\$"])
+def test_names_are_drawn_as_they_are(name):
+    scores = {name: [0, 1, 1, 0], "other": [0, 1, 0, 0]}
+    display = GroupAccuracyDisplay.from_predictions([0, 1, 0, 1], scores, [name, "b", name, "b"])
+    display.figure_.canvas.draw()  # which is where mathematics would be parsed
+    shown = [t for t in display.figure_.findobj(matplotlib.text.Text) if t.get_text()]
+    assert not any(matplotlib.cbook.is_math_text(t.get_text()) for t in shown)
+    texts = [t.get_text().replace(r"\$", "$").removeprefix("\u200b") for t in shown]
+    assert any(t.startswith(f"{name}: worst") for t in texts)  # of the legend
+    assert any(t.startswith(f"{name}\n2 rows") for t in texts)  # of a tick
+
+
+def test_values_that_nothing_can_be_drawn_of(data):
+    clf = HSFMClassifier(epochs=1, random_state=0)
+    clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
+    X, y, proba = data.X_test, data.y_test, clf.predict_proba(data.X_test)
+    rows, edits = HardSetDisplay.from_predictions, describe_edits
+    path = TradeOffDisplay.from_estimator
+    for call, message in (
+        (lambda: rows(y, proba, features=X, n_rows=0), "'n_rows' parameter"),
+        (lambda: rows(y, proba * np.nan, features=X), "y_proba .* finite"),
+        (lambda: rows(y, 3 * proba, features=X), "between 0 and 1"),
+        (lambda: rows(y, proba, features=X, times=[1]), "y_true, times have inconsistent"),
+        (lambda: rows(y, proba, images=X.reshape(len(X), 4, -1)), "between 0 and 1"),
+        (lambda: path(clf, X, y, y, alphas=[]), "alphas=.* one or more finite"),
+        (lambda: path(clf, X, y, y, alphas=[np.nan]), "alphas=.* one or more finite"),
+        (lambda: edits(clf, X, y, concepts={"z": 0 * X[0]}), "concept 'z' has length 0"),
+        (lambda: edits(clf, X, y, concepts={"z": np.nan * X[0]}), "concept 'z' has length nan"),
+        (lambda: edits(clf, X, y, n_neighbors=0), "'n_neighbors' parameter"),
+        (lambda: edits(clf, X, y, attributes={"place": ["a"]}), "place.* inconsistent"),
+        (lambda: GroupAccuracyDisplay.from_estimator({}, X, y, y), "no scores to draw"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float32])
+def test_grey_images_of_any_type(dtype):
+    white = 255 if np.issubdtype(dtype, np.integer) else 1
+    images = np.array([[[0, white]]]).astype(dtype)
+    np.testing.assert_array_equal(picture(check_images(images, 1), 0)[0, :, 0], [0, 255])
+    if dtype is np.int64:
+        with pytest.raises(ValueError, match="images of dtype int64"):
+            check_images(images + 1, 1)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 from sklearn_hsfm.datasets import load_digit_dominoes
-from sklearn_hsfm.inspection import report
+from sklearn_hsfm.inspection import TradeOffDisplay, report
+from sklearn_hsfm.inspection._embedding import inline_svg
 from sklearn_hsfm.metrics import group_scores
 
 pytest.importorskip("jinja2", reason="reports need jinja2 (extra 'report')")
@@ -219,3 +221,31 @@ def test_dark_mode_turns_paper_and_ink_around(page, tmp_path):
         (frame, _), _ = browse(page, tmp_path / scheme, option)
         assert (lightness(frame["paper"]) < 60) == dark
         assert (lightness(frame["ink"]) > 200) == dark
+
+
+def test_a_report_that_fails_leaves_no_figure_open(dominoes, fitted, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    def draw_and_fail(self, ax=None):
+        plt.figure()
+        raise ZeroDivisionError
+
+    mine = plt.figure()
+    monkeypatch.setattr(TradeOffDisplay, "plot", draw_and_fail)
+    with pytest.raises(ZeroDivisionError):
+        report(fitted, dominoes.X_test, dominoes.y_test)
+    assert plt.get_fignums() == [mine.number]
+    plt.close(mine)
+
+
+def test_colours_are_replaced_in_styles_alone():
+    def draw():
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+        figure.text(0, 0, "#010203")
+        return SimpleNamespace(figure_=figure)
+
+    svg = inline_svg(draw)
+    assert ">#010203</text>" in svg
+    assert "currentColor" in svg
