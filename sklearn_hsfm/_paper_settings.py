@@ -61,10 +61,10 @@ def paper_settings(dataset, backbone="resnet50"):
     >>> paper_settings("waterbirds")["outer_lr"]
     1.0
     """
-    if backbone not in _TABLES:
+    if backbone not in list(_TABLES):
         raise ValueError(f"backbone={backbone!r}; the paper has {list(_TABLES)}.")
     table = _TABLES[backbone]
-    if dataset not in table:
+    if dataset not in list(table):
         raise ValueError(f"dataset={dataset!r}; with {backbone} the paper has {list(table)}.")
     tuned = dict(zip(_NAMES, table[dataset], strict=True))
     return {**tuned, "clip_norm": 10.0, "selection_fraction": None, "place_threshold": False}

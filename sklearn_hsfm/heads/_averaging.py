@@ -161,6 +161,11 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If the arrays do not fit together, or a head is not linear or of other classes.
+
+        Warns
+        -----
+        UserWarning
+            If ``X_val`` does not look like ``X``, as where it has missed a step of a pipeline.
         """
         rng = check_random_state(self.random_state)
         X, y = check_training_rows(self, X, y)

@@ -105,6 +105,11 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If only one of ``X_extra`` and ``y_extra`` is given, labels are unknown, or weights
             do not fit.
+
+        Warns
+        -----
+        UserWarning
+            If ``X_extra`` does not look like ``X``, as where it has missed a step of a pipeline.
         """
         X, y = check_training_rows(self, X, y)
         scaler = fitted_scaler(X)

@@ -68,7 +68,8 @@ def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options
             f"{type(estimator).__name__} has no edited support; HSFMClassifier has one."
         )
     n_support, d = estimator.support_.shape
-    unknown = [row for row in rows if not 0 <= row < n_support]
+    rows = np.ravel(np.asarray(rows)).tolist()
+    unknown = [row for row in rows if not (isinstance(row, int) and 0 <= row < n_support)]
     if unknown:
         raise ValueError(f"rows has {unknown}; the support has the rows 0 to {n_support - 1}.")
     if isinstance(pipeline, str):
