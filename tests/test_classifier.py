@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -423,3 +424,16 @@ def test_as_published_on_real_features_barely_helps_the_worst_group(real_feature
         )
     ]
     assert abs(worst[0] - worst[1]) < 0.1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_first_losses_are_those_of_the_initial_head(n_classes):
+    rng = np.random.RandomState(0)
+    y = np.arange(120) % n_classes
+    X = rng.normal(size=(120, 5)) + y[:, None]
+    clf = HSFMClassifier(epochs=1, random_state=0, dtype="float64").fit(X, y)
+    start = LogisticRegression()
+    start.classes_ = clf.classes_
+    start.coef_, start.intercept_ = clf.init_coef_, clf.init_intercept_
+    expected = log_loss(clf.support_y_, start.predict_proba(clf.support_init_))
+    assert clf.history_["inner_loss"][0] == pytest.approx(expected)
