@@ -15,7 +15,7 @@ from sklearn_hsfm import ValidationSet, heads, selection
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.heads import _base, _clp, _group_dro, _lff
-from sklearn_hsfm.heads._descent import balanced_over
+from sklearn_hsfm.heads._descent import Adam, balanced_over
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 from tests.test_heads_checks import QUICK
 
@@ -530,3 +530,21 @@ def test_what_takes_long_shows_a_bar_if_asked(clf, data, capsys):
     assert capsys.readouterr().err == ""
     fit(clone(clf).set_params(progress=True), data)
     assert f"{type(clf).__name__}: " in capsys.readouterr().err
+
+
+def test_adam_is_torchs():
+    start, gradients = torch.ones(3), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    weights, step = start.numpy().copy(), Adam()
+    reference = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([reference], lr=0.1)
+    for gradient in gradients:
+        weights = weights - 0.1 * step(gradient.numpy())
+        reference.grad = gradient
+        optimizer.step()
+    np.testing.assert_allclose(weights, reference.detach().numpy(), rtol=1e-5)
+
+
+def test_a_class_of_one_validation_row_leaves_nothing_to_fold(data):
+    y_val = np.where(np.arange(len(data.y_val)) == 0, 1, 0)
+    clf = heads.ClassBalancedClassifier(Cs=(0.1, 0.3, 1.0))
+    assert clf.fit(data.X_train, data.y_train, data.X_val, y_val).C_ == 0.3

@@ -305,7 +305,7 @@ def test_a_batch_larger_than_the_rows_is_all_of_them():
     np.testing.assert_array_equal(large.coef_, all_rows.coef_)
 
 
-@pytest.mark.parametrize("weight", [np.nan, -1.0, "a", [1.0, 2.0], np.inf])
+@pytest.mark.parametrize("weight", [np.nan, -1.0, "a", [1.0, 2.0], np.inf, [1.0] * 11 + [-1.0]])
 def test_weights_of_extra_rows(weight):
     X, y = rows(40)
     more = rows(12, seed=1)
