@@ -59,7 +59,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     * *No validation samples, or such as ERM reads like training samples.* A
       `sklearn_hsfm.discovery.ShortcutFinder` looks for a second population among all samples.
       As far as the evidence warrants, its helped and hurt cells weigh the same in a regression.
-    * *Groups of the training samples.* They weigh the same in a regression.
+    * *Groups of the training samples.* Regressions on group-balanced subsets of these are averaged.
 
     Where nothing can be shown to help, an unrepaired head is kept and a warning says so;
     ``verdict_`` and `summary` have the reasons and numbers.
@@ -326,7 +326,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """
         settings = self._settings()
         X, y = check_training_rows(self, X, y)
-        member = None if groups is None else group_membership(groups, len(y))[1]
+        member = None if groups is None else group_membership(groups, len(y))[1].toarray()
         device = resolve_device(self.device)
         rng = check_random_state(self.random_state)
         split = split_validation(self, X, y, X_val, y_val, groups_val, None, rng)
@@ -404,7 +404,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """Fit regressions on all samples, in which known or inferred cells weigh the same."""
         self.finder_ = None
         if member is not None:
-            repair = repair_by_groups(scaler.transform(X), y, member, self.cv, rng)
+            repair = repair_by_groups(X, y, member, scaler, self.cv, rng)
         else:
             X, y = pooled(X, y, split, rng)
             self.finder_ = ShortcutFinder(random_state=rng.randint(np.iinfo(np.int32).max))
@@ -564,7 +564,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         if member is not None:
             cells, self.scoring_, self.verdict_ = member, "worst_group", _verdict.REPAIRED
             names = [f"group {name}" for name in range(member.shape[1])]
-            self.reason_ = "Regressions on which the groups weigh the same."
+            self.reason_ = "Regressions on subsets with as many samples of each group."
         else:
             cells, self.scoring_ = finder.cells_, "worst_cell"
             if not finder.found_:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from sklearn_hsfm import _candidates
-from sklearn_hsfm._cells import class_cells, margins
+from sklearn_hsfm._cells import margins
 from sklearn_hsfm._validation_set import strata, stratified_part
 from sklearn_hsfm.discovery._cross_fit import (
     class_balanced,
@@ -23,7 +23,6 @@ from sklearn_hsfm.heads._base import balanced_rows
 
 SAFE = 1e-2  # C of the class-balanced regression, which is kept where nothing is repaired
 LEANING = 1e-3  # C of ERM that is to lean on a shortcut
-GROUPED = (1e-4, 1e-3, 1e-2, 1e-1)  # to choose among where groups are known
 MAY_BE_CHANCE = 0.01  # p-value below which validation samples are drawn otherwise
 AT_MOST = 2**14  # samples to compare, or of a balanced subset
 AT_MOST_BYTES = 2**29  # of samples to repair by
@@ -88,20 +87,24 @@ def repair_by_finding(Z, y, finder, cv, rng):
     return Repair(strengths, heads, logits, before, np.arange(len(heads)), none)
 
 
-def repair_by_groups(Z, y, member, cv, rng):
+def repair_by_groups(X, y, member, scaler, cv, rng):
     """Return the `Repair` that balances known groups, (n_samples, n_groups) bool.
 
-    The penalty is chosen, and the intercept placed, by the worst group out of fold.
+    The penalty is chosen by the worst group out of fold. The intercept is that of balanced groups:
+    features of a network that was trained on these samples look as if nothing had to be placed.
     """
-    n_classes = y.max() + 1
-    cells = (class_cells(y, n_classes)[:, :, None] & member[:, None]).reshape(len(y), -1)
-    weight = repair_weights(y, cells[:, cells.any(axis=0)], 1.0)
-    heads, logits, before = _candidates_of(Z, y, weight, GROUPED, cv, rng)
-    nobody = np.zeros(len(heads), dtype=bool)
+    folds = draw_folds(strata(y, member), cv, 1, rng)
+    parts = np.concatenate([folds[0] != np.arange(cv)[:, None], np.ones((2, len(y)), dtype=bool)])
+    heads = _candidates.normalized(balanced_regressions(X, y, member, parts, scaler, rng))
+    crossed, whole = heads[:, :cv], heads[:, cv:].mean(axis=1)
+    Z = scaler.transform(X)
+    logits = np.array([out_of_fold(Z, of_folds[None], folds) for of_folds in crossed])
+    before, _ = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
+    nobody = np.zeros(len(whole), dtype=bool)
     choice = _candidates.choose(
-        logits, before, y, n_classes, nobody, rule="worst_group", cells=member
+        logits, before, y, y.max() + 1, nobody, rule="worst_group", cells=member
     )
-    return Repair(GROUPED, heads, logits, before, choice.chosen, choice.offset)
+    return Repair(BALANCED, whole, logits, before, choice.chosen, np.zeros(whole.shape[1]))
 
 
 def balanced_regressions(X, y, member, mined, scaler, rng):
