@@ -1,6 +1,5 @@
 """HSFMClassifierCV: cross-fitted settings, the good ones averaged, nothing to tune."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -10,8 +9,7 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hsfm import _candidates, _verdict, selection
-from sklearn_hsfm._cells import class_cells
+from sklearn_hsfm import _candidates, selection
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._core.device import resolve_device
@@ -26,7 +24,7 @@ from sklearn_hsfm._linear_head import (
 )
 from sklearn_hsfm._param_grid import settings_of
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm._race import EVERY, NEVER, Race
+from sklearn_hsfm._race import EVERY, Race
 from sklearn_hsfm._reweighting import (
     BALANCED,
     balanced_regressions,
@@ -36,6 +34,7 @@ from sklearn_hsfm._reweighting import (
     validation_differs,
 )
 from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
+from sklearn_hsfm._verdict import VerdictMixin
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.metrics._groups import group_membership
 
@@ -44,7 +43,7 @@ _DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [1e-3, 1e-2], "outer_lr": 
 _REQUIRED = {"C", "inner_lr", "outer_lr"}
 
 
-class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
+class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstimator):
     """HSFM with nothing to tune: finds who is hurt, repairs that, and says so when it cannot.
 
     What repairs depends on what shows the hurt:
@@ -303,7 +302,8 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             Validation labels, of every class.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
             Groups of the training samples. In a search they do not come here unless
-            ``set_fit_request(groups=True)`` asks for them.
+            ``set_fit_request(groups=True)`` asks for them. Where they are given without
+            ``groups_val``, validation samples are not used.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
             Validation groups.
 
@@ -326,15 +326,17 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """
         settings = self._settings()
         X, y = check_training_rows(self, X, y)
-        member = None if groups is None else group_membership(groups, len(y))[1].toarray()
+        if groups is not None:
+            names, member = group_membership(groups, len(y))
+            groups = names, member.toarray()
         device = resolve_device(self.device)
         rng = check_random_state(self.random_state)
         split = split_validation(self, X, y, X_val, y_val, groups_val, None, rng)
         scaler = fitted_scaler(X)
-        if self._shows_what_hurts(split, member, scaler, rng):
-            self._fit_edits(settings, split, scaler, device, rng)
+        if self._shows_what_hurts(split, groups, scaler, rng):
+            self._fit_edits(settings, split, groups, scaler, device, rng)
         else:
-            self._fit_weights(X, y, split, member, scaler, rng)
+            self._fit_weights(X, y, split, groups, scaler, rng)
         self._say()
         return self
 
@@ -358,18 +360,7 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         spread = logits.std(axis=0)  # (n_samples, 1 or n_classes)
         return spread[:, 0] if len(self.classes_) == 2 else spread
 
-    def summary(self):
-        """Return what was found and done, with accuracies before and after, as text.
-
-        Returns
-        -------
-        str
-            The verdict with its reason, the labels that were used, and a table of cells.
-        """
-        check_is_fitted(self)
-        return _verdict.as_text(self.verdict_, self.reason_, self.labels_used_, self.cell_scores_)
-
-    def _shows_what_hurts(self, split, member, scaler, rng):
+    def _shows_what_hurts(self, split, groups, scaler, rng):
         """Return whether validation samples are to be mined and to judge."""
         if split is None:
             if self.scoring != "auto":
@@ -380,11 +371,11 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             return False
         if split.groups_val is not None or self.scoring != "auto":
             return True
-        if member is not None:
+        if groups is not None:
             return False
         return validation_differs(split, scaler, rng)
 
-    def _fit_edits(self, settings, split, scaler, device, rng):
+    def _fit_edits(self, settings, split, groups, scaler, device, rng):
         """Cross-fit every setting on the validation samples and average the good heads."""
         self.scoring_, judge = self._judge(split)
         held_out = cross_fit_folds(split.y_val, split.groups_val, self.cv, self.n_repeats, rng)
@@ -395,23 +386,31 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         heat, final = race.run(self.epochs, len(held_out) // self.n_repeats, may_drop)
         if split.groups_val is not None:
             known = split.X_val, split.y_val, split.groups_val
-            final = race.with_others(final, balanced_regressions(*known, race.mined, scaler, rng))
-            settings = settings + [{**dict.fromkeys(settings[0]), "C": C} for C in BALANCED]
+            others = balanced_regressions(*known, race.mined, scaler, rng)
+            if groups is not None:  # these see no validation sample: one for all splits
+                every = np.ones((1, len(split.y)), dtype=bool)
+                of_X = balanced_regressions(split.X, split.y, groups[1], every, scaler, rng)
+                others = np.concatenate([others, np.repeat(of_X, len(held_out), axis=1)])
+            final = race.with_others(final, others)
+            none = dict.fromkeys(settings[0])
+            settings = settings + [{**none, "C": C} for C in BALANCED] * (
+                len(others) // len(BALANCED)
+            )
         self._average(final, split, scaler)
-        self._report(settings, heat, final, split, held_out, judge)
+        self._report(settings, heat, final, split, held_out, judge, groups is not None)
 
-    def _fit_weights(self, X, y, split, member, scaler, rng):
+    def _fit_weights(self, X, y, split, groups, scaler, rng):
         """Fit regressions on all samples, in which known or inferred cells weigh the same."""
         self.finder_ = None
-        if member is not None:
-            repair = repair_by_groups(X, y, member, scaler, self.cv, rng)
+        if groups is not None:
+            repair = repair_by_groups(X, y, groups[1], scaler, self.cv, rng)
         else:
             X, y = pooled(X, y, split, rng)
             self.finder_ = ShortcutFinder(random_state=rng.randint(np.iinfo(np.int32).max))
             self.finder_.fit(X, self.classes_[y])
             repair = repair_by_finding(scaler.transform(X), y, self.finder_, self.cv, rng)
         self._keep(repair.heads[repair.chosen], repair.after, repair.offset, y, scaler, X.dtype)
-        self._report_weights(repair, y, member, split)
+        self._report_weights(repair, y, groups, split)
 
     def _settings(self):
         grid = self.param_grid
@@ -519,96 +518,3 @@ class HSFMClassifierCV(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.heads_ = raw.astype(dtype)
         self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
         self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
-
-    def _report(self, settings, heat, final, split, held_out, judge):
-        """Store how the candidates did."""
-        candidates, choice = final
-        best = choice.score.argmax()
-        self.best_params_ = {
-            **settings[candidates.setting[best]],
-            "epoch": int(candidates.epoch[best]),
-        }
-        self.best_score_ = float(choice.average_score)
-        self.slices_, self.doubtful_ = choice.cells, choice.doubtful
-        self.n_splits_, self.finder_ = candidates.heads.shape[1], None
-        self.cv_results_ = _candidates.results_by_setting(
-            settings, (heat, final), split.y_val, held_out, judge
-        )
-        edited = (candidates.epoch[choice.chosen] > 0).any()
-        regressed = (candidates.epoch[choice.chosen] == NEVER).any()
-        self.verdict_ = _verdict.REPAIRED if edited or regressed else _verdict.NOT_SHOWN
-        self.reason_ = (
-            "Edits learned on the validation samples do better on those that they did not mine."
-            if edited
-            else "Regressions on group-balanced validation samples do as well as edits."
-            if regressed
-            else "Edits learned on the validation samples do not do clearly better on those that "
-            "they did not mine."
-        )
-        average = candidates.logits[choice.chosen].mean(axis=0) - choice.offset
-        unedited = candidates.logits[candidates.epoch == 0].mean(axis=0)
-        of_class = class_cells(split.y_val, len(self.classes_))
-        unedited -= _candidates.best_offset(unedited, split.y_val, of_class, np.min)
-        cells = of_class if choice.cells is None else choice.cells
-        names = _verdict.names_of_cells(self.classes_, cells.shape[1], ("hurt", "helped"))
-        if split.groups_val is not None:
-            names = [f"group {name}" for name in range(cells.shape[1])]
-        self._report_cells(split.y_val, unedited, average, cells, names)
-        self.labels_used_ = "y, validation labels" + (
-            ", validation groups" if split.groups_val is not None else ""
-        )
-
-    def _report_weights(self, repair, y, member, split):
-        """Store what the regressions on all samples are, and how they do out of fold."""
-        finder, n_classes = self.finder_, len(self.classes_)
-        if member is not None:
-            cells, self.scoring_, self.verdict_ = member, "worst_group", _verdict.REPAIRED
-            names = [f"group {name}" for name in range(member.shape[1])]
-            self.reason_ = "Regressions on subsets with as many samples of each group."
-        else:
-            cells, self.scoring_ = finder.cells_, "worst_cell"
-            if not finder.found_:
-                cells, self.scoring_ = class_cells(y, n_classes), "worst_class"
-            names = _verdict.names_of_cells(self.classes_, cells.shape[1])
-            answers = {True: _verdict.REPAIRED, False: _verdict.NOT_FOUND, None: _verdict.TOO_FEW}
-            self.verdict_, self.reason_ = answers[finder.found_], finder.reason_
-        self.labels_used_ = ", ".join(
-            ["y"]
-            + ["validation labels"] * (split is not None and member is None)
-            + ["training groups"] * (member is not None)
-        )
-        self._report_cells(y, repair.before, repair.after, cells, names)
-        scores = [
-            _verdict.scores_of_cells(y, repair.before, z, cells, names)["after"].min()
-            for z in repair.logits - repair.offset
-        ]
-        self.cv_results_ = {
-            "params": np.array([{"C": C} for C in repair.strengths], dtype=object),
-            "param_C": np.array(repair.strengths, dtype=object),
-            "mean_test_score": np.array(scores),
-            "rank_test_score": (np.array(scores)[:, None] < scores).sum(axis=1) + 1,
-            "n_selected": np.isin(np.arange(len(scores)), repair.chosen).astype(int),
-        }
-        self.best_params_ = {"C": repair.strengths[int(np.argmax(scores))]}
-        self.best_score_ = float(self.cell_scores_["after"].min())
-        self.slices_, self.doubtful_ = cells, np.zeros(len(y), dtype=bool)
-        self.n_splits_ = min(self.cv, int(np.bincount(y).min()))
-
-    def _report_cells(self, y, before, after, cells, names):
-        """Store accuracies before and after, and which cell `best_score_` is about."""
-        self.cell_scores_ = _verdict.scores_of_cells(y, before, after, cells, names)
-        worst = int(self.cell_scores_["after"].argmin())
-        self.best_cell_ = str(self.cell_scores_["cell"][worst])
-        self.best_score_interval_ = tuple(
-            float(self.cell_scores_[e][worst]) for e in ("low", "high")
-        )
-
-    def _say(self):
-        """Warn where no repair is made."""
-        if self.verdict_ != _verdict.REPAIRED:
-            warnings.warn(
-                f"HSFMClassifierCV: {self.verdict_}. {self.reason_} The head that is kept is not "
-                "repaired. If you suspect a shortcut, pass as X_val and y_val samples in which it "
-                "often fails, or groups.",
-                stacklevel=4,
-            )

@@ -57,6 +57,7 @@ class Split(NamedTuple):
     y_val: np.ndarray  # (n_val,) class indices
     groups_val: np.ndarray | None  # (n_val, n_groups) bool
     index_val: np.ndarray  # (n_val,) rows of the caller's X_val, or of X when held out
+    names_val: np.ndarray | None = None  # (n_groups,)
 
 
 def check_training_rows(estimator, X, y):
@@ -112,11 +113,13 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
     except ValueError as error:  # scikit-learn calls every array X
         raise ValueError(f"In X_val, y_val: {error}") from error
     y_val = _encode(y_val, estimator.classes_)
+    names_val = None
     if groups_val is not None:
-        groups_val = group_membership(groups_val, len(y_val), "groups_val")[1].toarray()
+        names_val, groups_val = group_membership(groups_val, len(y_val), "groups_val")
+        groups_val = groups_val.toarray()
     warn_unlike(X, X_val, "X_val")
     every, every_val = np.arange(len(y)), np.arange(len(y_val))
-    return Split(X, y, every, X_val, y_val, groups_val, every_val)
+    return Split(X, y, every, X_val, y_val, groups_val, every_val, names_val)
 
 
 def stratified_part(strata, fraction, rng):

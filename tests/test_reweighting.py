@@ -228,3 +228,20 @@ def test_digit_dominoes_from_training_samples_alone():
     data = load_digit_dominoes(random_state=0)
     clf = HSFMClassifierCV(random_state=0).fit(data.X_train, data.y_train)
     assert worst(clf, data) > class_balanced(data) + 0.05
+
+
+def test_all_groups_are_used_and_cells_are_named_after_them():
+    data = load_digit_dominoes(random_state=0)
+    rows = data.X_train, data.y_train, data.X_val, data.y_val
+    both = {"groups": data.groups_train, "groups_val": data.groups_val}
+    clf = HSFMClassifierCV(**SHORT).fit(*rows, **both)
+    assert clf.labels_used_ == "y, validation labels, validation groups, training groups"
+    assert sum(p["inner_lr"] is None for p in clf.cv_results_["params"]) == 4
+    assert clf.best_cell_ in {f"group {name}" for name in np.unique(data.groups_val)}
+    alone = HSFMClassifierCV(**SHORT).fit(*rows, groups=data.groups_train)
+    assert alone.cell_scores_["cell"].tolist() == [
+        f"group {name}" for name in np.unique(data.groups_train)
+    ]
+    assert "group y=0 lower=1" in alone.summary()
+    for fitted in (clf, alone):
+        assert worst(fitted, data) > class_balanced(data) + 0.1
