@@ -20,7 +20,11 @@ ROOT = Path(__file__).parents[1]
 PARTS = {
     "core": (["_core"], ["core", "recursion", "classifier"]),
     "metrics": (["metrics"], ["metrics", "routing"]),
-    "choosing": (["selection.py", "_cells.py"], ["selection", "cells", "values", "classifier"]),
+    "choosing": (
+        ["selection.py", "_cells.py", "_candidates.py", "_race.py", "_reweighting.py"],
+        ["selection", "cells", "values", "candidates", "reweighting", "classifier_cv"],
+    ),
+    "discovery": (["discovery"], ["discovery", "reweighting", "cells"]),
     "classifier": (
         ["_classifier.py", "_linear_head.py", "_labels.py", "_param_grid.py", "_looks_alike.py"],
         ["classifier", "values", "validation_set", "looks_alike", "classifier_cv"],

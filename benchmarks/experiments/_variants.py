@@ -13,6 +13,7 @@ METHODS = (
     "HSFM, as published",
     "HSFMClassifier",
     "HSFMClassifierCV",
+    "HSFMClassifierCV, groups",
     "DFR",
     "class-balanced retraining",
 )
