@@ -230,7 +230,7 @@ def global_state():
 @given(data=st.data())
 def test_fits(estimator, data):
     problem, estimator = data.draw(problems()), data.draw(changed(estimator))
-    if isinstance(estimator, (HSFMClassifier, HSFMClassifierCV)):
+    if isinstance(estimator, HSFMClassifier):
         problem.pop("groups")
     if isinstance(estimator, heads.ExtraRowsClassifier):
         extra = {"X_extra": problem.get("X_val"), "y_extra": problem.get("y_val")}

@@ -77,7 +77,8 @@ def test_values_in_grids(grid):
 
 def test_grids_that_name_different_parameters():
     grid = [{**GRID, "T": [2]}, GRID, {**GRID, "Khard": [4]}]
-    clf = HSFMClassifierCV(grid, T=3, Khard=5, n_repeats=1, **QUICK).fit(*rows(80))
+    clf = HSFMClassifierCV(grid, T=3, Khard=5, n_repeats=1, scoring="worst_class", **QUICK)
+    clf.fit(*rows(80), *rows(40, seed=1))
     assert [(s["T"], s["Khard"]) for s in clf.cv_results_["params"]] == [(2, 5), (3, 5), (3, 4)]
 
 
@@ -136,7 +137,7 @@ def test_rules_that_return_no_number(value):
         heads.HeadAverager(**TWO, selection=lambda *_: value),
     ):
         with pytest.raises(ValueError, match="The rule <lambda>, passed as selection or scoring"):
-            clf.fit(X, y)
+            clf.fit(X, y, *rows(40, seed=1))
 
 
 def test_rules_may_return_what_is_minus_infinite():
