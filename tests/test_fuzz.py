@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, heads, selection
+from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.metrics import (
     group_scores,
     groups_from_attributes,
@@ -256,6 +257,25 @@ def test_fits(estimator, data):
     assert set(fitted.predict(problem["X"]).tolist()) <= set(fitted.classes_.tolist())
     again = outcome(lambda: clone(estimator).fit(**problem))
     assert bits(again.coef_) == bits(fitted.coef_), "not the same bits again"
+
+
+@given(data=st.data())
+def test_finders(data):
+    problem = data.draw(problems())
+    finder = data.draw(changed(ShortcutFinder(random_state=0)))
+    X, y = problem["X"], problem["y"]
+    fitted = outcome(lambda: clone(finder).fit(X, y))
+    if fitted is None:
+        return
+    n, n_classes = len(fitted.labels_), len(fitted.classes_)
+    assert np.isfinite(fitted.scores_).all()
+    assert fitted.cells_.shape == (n, 2 * n_classes)
+    assert set(fitted.labels_ // 2) <= set(range(n_classes))
+    assert 0 <= fitted.strength_ <= 1
+    assert fitted.reason_
+    new = outcome(lambda: fitted.predict(X, y))
+    assert new is not None
+    assert np.array_equal(new // 2, fitted.labels_ // 2)
 
 
 @st.composite
