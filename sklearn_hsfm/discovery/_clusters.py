@@ -35,7 +35,8 @@ def clusters(Z, y, rng, *, C, share, cv, n_repeats):
             hardness[~enough] = np.minimum(hardness[~enough], hardness[enough].min())
         scores[rows] = hardness[cluster]
         state |= {f"axes{c}": axes, f"centers{c}": centers, f"hardness{c}": hardness}
-    return Split(scores, threshold, scores < threshold[y], logits, state)
+    helped = scores < threshold[y]
+    return Split(scores, threshold, helped, ~helped, logits, state)
 
 
 def score(Z, y, state):

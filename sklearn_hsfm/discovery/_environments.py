@@ -36,7 +36,8 @@ def environments(Z, y, rng, *, C, share, cv, n_repeats):
         for name, part in zip(("margin", "membership"), pair, strict=True)
     }
     threshold = np.full(y.max() + 1, 0.5)
-    return Split(membership, threshold, membership < 0.5, logits, state)
+    helped = membership < 0.5
+    return Split(membership, threshold, helped, ~helped, logits, state)
 
 
 def score(Z, y, state):

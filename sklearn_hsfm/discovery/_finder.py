@@ -42,7 +42,7 @@ class ShortcutFinder(BaseEstimator):
         [5]_ and [6]_. "auto" is "residual" where the evidence is for a shortcut, and else finds
         nobody hurt; the others always find somebody.
     share : float, default=0.03
-        Part of each class that "residual" takes for hurt, 8 samples at least.
+        Part of each class that "residual" takes for surely hurt, 8 samples at least.
     C : float, default=0.001
         Inverse strength of the penalty of the heads, on standardised features.
     cv : int, default=2
@@ -92,7 +92,9 @@ class ShortcutFinder(BaseEstimator):
     samples with the highest scores of each class are taken for hurt, its lowest 70 % for helped,
     and a head is fitted on which these cells weigh the same. What ERM says less for a sample than
     its margin under that head explains, and the margin, are the next score, each standardised
-    within the class.
+    within the class. At the end the samples are hurt that are three quarters of the way or
+    more from the median of the helped to the mean of the surely hurt: of a population of its own
+    all, however many, of a tail a few per cent.
 
     The evidence is a test of transfer. The attribute that misleads in one class is there in the
     others, too, where it usually helps. So a head that tells hurt from helped in the other
@@ -178,7 +180,7 @@ class ShortcutFinder(BaseEstimator):
         split, _ = _METHODS[self._name]
         found = split(Z, y, rng, C=self.C, share=self.share, cv=self.cv, n_repeats=self.n_repeats)
         hurt = found.scores >= found.threshold[y]
-        evidence = evidence_of(Z, y, found.helped, hurt, found.logits, self.C, rng)
+        evidence = evidence_of(Z, y, found.helped, found.surely, found.logits, self.C, rng)
         self._answer(evidence, np.bincount(y[hurt], minlength=len(sizes)))
         self._state, self.scores_, self.threshold_ = found.state, found.scores, found.threshold
         helped = found.helped

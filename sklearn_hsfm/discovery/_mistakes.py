@@ -54,4 +54,5 @@ def _said(logits):
 def _misread(logits, y, state, leaning):
     scores = -margins(logits, y)
     threshold = np.full(y.max() + 1, np.finfo(float).tiny)  # a margin below 0
-    return Split(scores, threshold, scores < threshold[y], leaning, state)
+    helped = scores < threshold[y]
+    return Split(scores, threshold, helped, ~helped, leaning, state)

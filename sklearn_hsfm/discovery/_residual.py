@@ -10,7 +10,15 @@ from sklearn_hsfm.discovery._cross_fit import (
     draw_folds,
     mean_logits,
 )
-from sklearn_hsfm.discovery._split import Split, as_cells, highest, in_units, lowest, units_of
+from sklearn_hsfm.discovery._split import (
+    Split,
+    as_cells,
+    beyond,
+    highest,
+    in_units,
+    lowest,
+    units_of,
+)
 
 N_ROUNDS = 4
 LATER = 0.5  # what the margin counts for, beside the residual, after the first round
@@ -22,7 +30,8 @@ def margin_and_residual(Z, y, rng, *, C, share, cv, n_repeats):
     The hurt are the ``share`` of each class with the highest scores, the helped its lowest 70 %,
     the samples between in neither. A head on which the four cells weigh the same is repaired; what
     the margin of ERM says beyond what the repaired margin explains is the shortcut, and makes the
-    next score, together with the margin itself. All heads are cross-fitted.
+    next score, together with the margin itself. All heads are cross-fitted. At the end the hurt
+    are all that are `beyond` most of the way.
     """
     folds, n_classes = draw_folds(y, cv, n_repeats, rng), y.max() + 1
     logits, erm = cross_fitted(Z, y, class_balanced(y), C, folds)
@@ -47,7 +56,9 @@ def margin_and_residual(Z, y, rng, *, C, share, cv, n_repeats):
         "of_margin": units,
         "of_residual": of_residual,
     }
-    return Split(scores, highest(scores, y, share), lowest(scores, y), logits, state)
+    threshold, surely = beyond(scores, y, share), scores >= highest(scores, y, share)[y]
+    helped = lowest(scores, y) & (scores < threshold[y])
+    return Split(scores, threshold, helped, surely, logits, state)
 
 
 def score(Z, y, state):

@@ -6,19 +6,21 @@ import numpy as np
 
 MIN_HURT = 8  # samples of a class, below which nothing can be learned about them
 HELPED_SHARE = 0.7  # of a class, those that a shortcut clearly helps
+WAY = 0.75  # from helped to surely hurt, beyond which samples are hurt
 MIN_CLASS = 4 * MIN_HURT  # samples of a class, below which it is not split
 
 
 class Split(NamedTuple):
     """The samples of each class that a shortcut helps and hurts.
 
-    A sample of class c is hurt where its score is ``threshold[c]`` or more. ``state`` is what the
-    method needs to score new samples, arrays alone.
+    A sample of class c is hurt where its score is ``threshold[c]`` or more; the evidence is asked
+    of those ``surely`` hurt. ``state`` is what scores new samples, arrays alone.
     """
 
     scores: np.ndarray  # (n_samples,) the higher, the more a shortcut hurts
     threshold: np.ndarray  # (n_classes,)
     helped: np.ndarray  # (n_samples,) bool; samples in between are neither helped nor hurt
+    surely: np.ndarray  # (n_samples,) bool
     logits: np.ndarray  # (n_samples, R) of the leaning head, out of fold
     state: dict
 
@@ -44,6 +46,21 @@ def lowest(scores, y, share=HELPED_SHARE):
         order = rows[np.argsort(scores[rows], kind="stable")]
         mask[order[: round(share * len(rows)) if len(rows) >= MIN_CLASS else len(rows)]] = True
     return mask
+
+
+def beyond(scores, y, share, way=WAY):
+    """Return the threshold of each class most of the way from its lowest to its highest scores.
+
+    From the median of the lowest part to the mean of the highest ``share``. A population of its
+    own is beyond it as a whole, however large; of a tail it is a few per cent.
+    """
+    least, low = highest(scores, y, share), lowest(scores, y)
+    threshold = np.full(len(least), np.inf)
+    for c in np.flatnonzero(np.isfinite(least)):
+        of_class = scores[y == c]
+        from_, to = np.median(scores[low & (y == c)]), of_class[of_class >= least[c]].mean()
+        threshold[c] = min(from_ + way * (to - from_), np.sort(of_class)[-MIN_HURT])
+    return threshold
 
 
 def as_cells(y, helped, hurt, n_classes):
