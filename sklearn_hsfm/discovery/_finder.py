@@ -11,7 +11,7 @@ from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._validation_set import check_training_rows, class_indices
 from sklearn_hsfm.discovery import _clusters, _environments, _mistakes, _residual
-from sklearn_hsfm.discovery._evidence import NONE_BELOW, Evidence, evidence_of
+from sklearn_hsfm.discovery._evidence import CERTAIN_FROM, NONE_BELOW, Evidence, evidence_of
 from sklearn_hsfm.discovery._split import MIN_CLASS, as_cells
 
 _METHODS = {  # how to split samples, and how to score new ones
@@ -240,7 +240,10 @@ class ShortcutFinder(BaseEstimator):
         mean, error = evidence.mean
         self.evidence_ = {**evidence._asdict(), "n_hurt": n_hurt}
         self.strength_ = evidence.strength
-        shown = f"skewness {mean:.2f} ± {error:.2f}, {NONE_BELOW} would be needed"
+        shown = (
+            f"skewness {mean:.2f} ± {error:.2f}; a repair begins at {NONE_BELOW} and is whole from "
+            f"{CERTAIN_FROM}"
+        )
         if np.isnan(mean):
             self.found_ = None
             self.reason_ = "No class could be compared with another."
