@@ -249,7 +249,7 @@ def on_a_fake_gpu(things):
 @pytest.mark.parametrize("form", FORMS)
 def test_an_epoch_on_a_gpu_reads_nothing_back(form, C, monkeypatch):
     problem = as_problem(*random_problem(C, B=2, dtype=torch.float32))
-    mine = HardSetMiner(problem.y_val, problem.mined, Khard=MIXED_TWO["Khard"])
+    mine = HardSetMiner(problem.y_val, problem.mined, Khard=MIXED_TWO["Khard"], n_classes=C)
     monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
     monkeypatch.setattr(metagradient_module, "choose_recursion", Recursion)
     # Before the first epoch classes are counted once, and rows that may be mined.
@@ -283,7 +283,7 @@ def test_hard_rows_are_the_same_whether_few_or_many_are_sorted(levels, monkeypat
     y_val = torch.randint(3, (5000,), generator=rng)
     losses = torch.randint(levels, (2, 5000), generator=rng).float()  # few levels: ties
     mined = torch.rand(2, 5000, generator=rng) < 0.7
-    few = HardSetMiner(y_val, mined, Khard=[3, 5])(losses)
+    few = HardSetMiner(y_val, mined, Khard=[3, 5], n_classes=3)(losses)
     expected = [
         [int(r) for c in range(3) for r in sorted(
             torch.nonzero(mined[b] & (y_val == c))[:, 0].tolist(), key=lambda r: -losses[b, r]
@@ -292,25 +292,25 @@ def test_hard_rows_are_the_same_whether_few_or_many_are_sorted(levels, monkeypat
     ]  # fmt: skip
     assert few.tolist() == expected
     monkeypatch.setattr(hard_set_module, "_BLOCK", 5000)  # all are sorted
-    assert torch.equal(HardSetMiner(y_val, mined, Khard=[3, 5])(losses), few)
+    assert torch.equal(HardSetMiner(y_val, mined, Khard=[3, 5], n_classes=3)(losses), few)
 
 
 def test_hard_set_takes_the_largest_losses_of_each_class():
     y_val = torch.tensor([0, 1, 0, 1, 0, 1, 1])
     losses = torch.tensor([[5.0, 1.0, 7.0, 4.0, 6.0, 3.0, 2.0]])
-    mine = HardSetMiner(y_val, torch.ones(1, 7, dtype=torch.bool), Khard=[2])
+    mine = HardSetMiner(y_val, torch.ones(1, 7, dtype=torch.bool), Khard=[2], n_classes=2)
     assert mine(losses).tolist() == [[2, 4, 3, 5]]
     assert mine.weight.tolist() == [[0.25] * 4]
 
 
 def test_hard_set_gives_ties_to_the_first_rows():
-    mine = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=[4])
+    mine = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=[4], n_classes=1)
     assert mine(torch.ones(1, 9)).tolist() == [[0, 1, 2, 3]]
 
 
 def test_hard_set_of_a_class_smaller_than_khard_is_the_class():
     y_val = torch.tensor([1, 0, 0, 0])
-    mine = HardSetMiner(y_val, torch.ones(1, 4).bool(), Khard=[3])
+    mine = HardSetMiner(y_val, torch.ones(1, 4).bool(), Khard=[3], n_classes=2)
     assert mine(torch.tensor([[0.1, 0.2, 0.4, 0.3]])).tolist() == [[2, 3, 1, 0]]
     assert mine.weight.sum() == 1
 
@@ -318,7 +318,7 @@ def test_hard_set_of_a_class_smaller_than_khard_is_the_class():
 def test_hard_set_never_takes_a_row_that_must_not_be_mined():
     y_val = torch.tensor([0, 0, 0, 1, 1, 1])
     mined = torch.tensor([[True, False, True, True, True, False], [True] * 6])
-    mine = HardSetMiner(y_val, mined, Khard=[3, 3])
+    mine = HardSetMiner(y_val, mined, Khard=[3, 3], n_classes=2)
     index = mine(torch.arange(12.0).reshape(2, 6))
     assert sorted(index[0][mine.weight[0] > 0].tolist()) == [0, 2, 3, 4]
     assert mine.weight[0].max() == 0.25
@@ -398,33 +398,3 @@ def test_gpu_agrees_with_cpu():
     found = [solve(p, **settings, inner_lr=[0.05], outer_lr=[0.1]) for p in (cpu, gpu)]
     torch.testing.assert_close(found[1].W.cpu(), found[0].W, rtol=0, atol=1e-9)
     torch.testing.assert_close(found[1].hard.cpu(), found[0].hard)
-
-
-def test_cells_may_stand_in_for_classes_and_then_weigh_the_same():
-    y_val = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
-    cells = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3])  # two of each class
-    mined = torch.ones(1, 8, dtype=torch.bool)
-    mined[0, 6:] = False  # nobody is left of cell 3
-    losses = torch.arange(8.0)[None]
-    mine = HardSetMiner(cells, mined, Khard=[2], alike=True)
-    rows, weight = mine(losses)[0], mine.weight[0]
-    of_cell = {int(c): weight[cells[rows] == c].tolist() for c in cells.unique()}
-    assert of_cell[0] == pytest.approx([1 / 6, 1 / 6])
-    assert of_cell[1] == pytest.approx([1 / 3])
-    assert of_cell[2] == pytest.approx([1 / 6, 1 / 6])
-    assert sum(of_cell[3]) == 0
-    assert set(rows[weight > 0].tolist()) == {1, 2, 3, 4, 5}
-
-    rng = np.random.RandomState(0)
-    rows = rows_of(rng.normal(size=(8, 3)), None, dtype="float64", device=torch.device("cpu"))
-    support, heads = rng.normal(size=(1, 4, 3)), (rng.normal(size=(1, 1, 3)), np.zeros((1, 1)))
-    problem = Problem.from_arrays(
-        support, np.array([0, 0, 1, 1]), heads, rows, y_val.numpy(), mined.numpy(),
-        cells=cells.numpy(), dtype="float64", device=torch.device("cpu"),
-    )  # fmt: skip
-    settings = {"T": [2], "KH": 1, "Khard": [2], "inner_lr": [0.1], "outer_lr": [0.1]}
-    run = Run(problem, **settings, clip_norm=None)
-    run.advance()
-    taken = run.hard[0][run.weight[0, :, 0] > 0]
-    assert set(cells[taken].tolist()) == {0, 1, 2}
-    assert set(problem.y_val[taken].tolist()) == {0, 1}  # losses are of the class all the same

@@ -1,4 +1,4 @@
-"""The hard set Q: the highest-loss validation rows of each class, or cell (Eqs. 4-6)."""
+"""The hard set Q: the highest-loss validation rows of each class (Eqs. 4-6)."""
 
 import torch
 from torch import Tensor
@@ -7,50 +7,44 @@ _BLOCK = 64  # rows of which the highest loss is looked at first, where a class 
 
 
 class HardSetMiner:
-    """Pick the ``Khard`` highest-loss mined rows of each cell, for every problem.
+    """Pick the ``Khard`` highest-loss mined rows of each class, for every problem.
 
     Parameters
     ----------
-    cells : tensor of shape (N,)
-        The class of each row, as published, or whatever else the hard rows are drawn by.
+    y_val : tensor of shape (N,)
     mined : bool tensor of shape (B, N)
         The validation rows that a problem may mine.
     Khard : sequence of int, of length B
-        Rows per cell; a cell with fewer mined rows gives all of them.
-    alike : bool
-        Whether cells weigh the same, however few their rows; as published, rows do.
+        Rows per class; a class with fewer mined rows gives all of them.
+    n_classes : int
 
     Attributes
     ----------
     weight : tensor of shape (B, m)
-        What each row weighs in the outer loss: 1 / |Q|, where cells are alike 1 / (rows of its
-        cell * cells with rows), or 0 where a cell ran out of rows.
+        What each row weighs in the outer loss: 1 / |Q|, or 0 where a class ran out of rows.
     """
 
-    def __init__(self, cells, mined, *, Khard, alike=False):
-        counts = torch.bincount(cells)  # (C,)
+    def __init__(self, y_val, mined, *, Khard, n_classes):
+        counts = torch.bincount(y_val, minlength=n_classes)  # (C,)
         n_rows = -(-int(counts.max()) // _BLOCK) * _BLOCK
-        order = torch.argsort(cells, stable=True)
+        order = torch.argsort(y_val, stable=True)
         starts = counts.cumsum(0) - counts  # (C,)
-        slot = torch.arange(n_rows, device=cells.device)  # (n_rows,)
-        position = (starts[:, None] + slot).clamp(max=len(cells) - 1)
+        slot = torch.arange(n_rows, device=y_val.device)  # (n_rows,)
+        position = (starts[:, None] + slot).clamp(max=len(y_val) - 1)
         self.rows = order[position]  # (C, n_rows), padded at the end of a row
         # A padded slot, or a row that this problem must not mine, never wins.
         self.barred = ~((slot < counts[:, None]) & mined[:, self.rows])  # (B, C, n_rows)
         available = (~self.barred).sum(-1)  # (B, C)
-        most = torch.as_tensor(Khard, device=cells.device)[:, None]  # (B, 1)
+        most = torch.as_tensor(Khard, device=y_val.device)[:, None]  # (B, 1)
         taken = torch.minimum(available, most)  # (B, C)
         width = int(taken.max())
-        filled = torch.arange(width, device=cells.device) < taken[..., None]
+        filled = torch.arange(width, device=y_val.device) < taken[..., None]
         filled = filled.flatten(1)  # (B, m)
         # Slots that no problem fills are dropped.
         self.used = filled.any(0).nonzero()[:, 0]  # (m,)
         self.width = width
         # Double, whatever torch's default: 1 / |Q| must not round in a float64 solve.
         weight = filled.double() / filled.sum(1, keepdim=True)
-        if alike:
-            of_cell = taken.double().clamp(min=1) * (taken > 0).sum(-1, keepdim=True)  # (B, C)
-            weight = filled / of_cell.repeat_interleave(width, dim=1)
         self.weight = weight[:, self.used]  # (B, m)
 
     def __call__(self, losses: Tensor, problems: slice = slice(None)) -> Tensor:
@@ -58,8 +52,8 @@ class HardSetMiner:
 
         ``problems`` says of which problems, where not of all, the losses are.
         """
-        by_cell = losses[:, self.rows].masked_fill(self.barred[problems], -torch.inf)
-        hardest = _highest(by_cell, self.width)  # (B, C, width)
+        by_class = losses[:, self.rows].masked_fill(self.barred[problems], -torch.inf)
+        hardest = _highest(by_class, self.width)  # (B, C, width)
         rows = self.rows.expand(len(losses), -1, -1).gather(-1, hardest)
         return rows.flatten(1)[:, self.used]
 

@@ -21,7 +21,6 @@ class Problem:
     rows: ResidentRows | StreamedRows  # N validation rows
     y_val: Tensor  # (N,)
     mined: Tensor  # (B, N) bool, the rows that a problem may mine
-    cells: Tensor | None = None  # (N,) what hard rows are drawn by, in place of the class
 
     @property
     def n_classes(self) -> int:
@@ -29,7 +28,7 @@ class Problem:
         return max(2, self.W.shape[1])
 
     @classmethod
-    def from_arrays(cls, support, y, heads, rows, y_val, mined, *, cells=None, dtype, device):
+    def from_arrays(cls, support, y, heads, rows, y_val, mined, *, dtype, device):
         """Return the problems of a support of plain features, (B, n, d).
 
         ``heads`` is a pair (coef, intercept) of shapes (B, R, d) and (B, R).
@@ -44,7 +43,6 @@ class Problem:
             rows=rows,
             y_val=torch.tensor(y_val, device=device),
             mined=torch.tensor(mined, device=device),
-            cells=None if cells is None else torch.tensor(cells, device=device),
         )
 
 

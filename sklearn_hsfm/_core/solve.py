@@ -95,9 +95,9 @@ class Run:
         B, n, D = problem.H.shape
         targets = (self.link.targets(y).to(W.dtype) for y in (problem.y, problem.y_val))
         self.Y, self.Y_val = targets  # (n, R) and (N, R)
-        alike = problem.cells is not None
-        cells = problem.cells if alike else problem.y_val
-        self.mine = HardSetMiner(cells, problem.mined, Khard=Khard, alike=alike)
+        self.mine = HardSetMiner(
+            problem.y_val, problem.mined, Khard=Khard, n_classes=problem.n_classes
+        )
         live = None
         if min(T) < max(T):
             live = torch.arange(max(T), device=W.device)[:, None] < W.new_tensor(T)
