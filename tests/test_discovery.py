@@ -72,6 +72,23 @@ def test_gaussian_classes_and_wrong_labels_are_no_shortcut():
     assert ShortcutFinder(random_state=0).fit(X, np.where(wrong, 1 - y, y)).found_ is False
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_are_a_tail_that_no_head_reads(seed):
+    data = make_spurious_features(n_train=1500, correlation=0.95, random_state=seed)
+    clean = ShortcutFinder(random_state=0).fit(data.X_train, data.y_train)
+    assert clean.found_ is True
+    assert clean.evidence_["informedness"].mean() > 0.4
+    wrong = np.random.RandomState(seed).uniform(size=1500) < 0.1
+    y = np.where(wrong, 1 - data.y_train, data.y_train)
+    finder = ShortcutFinder(random_state=0).fit(data.X_train, y)
+    assert finder.evidence_["skewness"].mean() > 0.5  # what would be found without
+    assert finder.evidence_["informedness"].mean() < 0.15
+    assert finder.found_ is False
+    assert finder.strength_ == 0
+    assert finder.reason_.startswith("What sets samples apart may be wrong labels")
+    assert np.array_equal(finder.labels_, 2 * y)
+
+
 def test_cells_leave_out_who_is_neither_helped_nor_hurt():
     data, hurt, _ = spurious()
     finder = ShortcutFinder(random_state=0).fit(data.X_train, data.y_train)

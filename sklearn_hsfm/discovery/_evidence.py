@@ -6,10 +6,17 @@ import numpy as np
 from scipy.stats import skew
 
 from sklearn_hsfm._cells import margins
-from sklearn_hsfm.discovery._cross_fit import cell_balanced, fitted_head, logits_of
+from sklearn_hsfm.discovery._cross_fit import (
+    cell_balanced,
+    cross_fitted,
+    draw_folds,
+    fitted_head,
+    logits_of,
+)
 from sklearn_hsfm.discovery._split import MIN_HURT, as_cells
 
 NONE_BELOW, CERTAIN_FROM = 0.5, 1.2  # transferred skewness, mean over classes
+READ_FROM = 0.6  # over the number of classes: informedness below which wrong labels are likelier
 N_BOOTSTRAPS = 200
 
 
@@ -18,6 +25,7 @@ class Evidence(NamedTuple):
 
     skewness: np.ndarray  # (n_classes,) NaN where a class has too few samples
     error: np.ndarray  # (n_classes,) standard errors
+    informedness: np.ndarray  # (n_classes,) of a repaired head, out of fold
 
     @property
     def mean(self):
@@ -28,10 +36,21 @@ class Evidence(NamedTuple):
         return self.skewness[known].mean(), np.sqrt((self.error[known] ** 2).sum()) / known.sum()
 
     @property
+    def least(self):
+        """The mean informedness that is needed; guesses among more classes have less."""
+        return READ_FROM / len(self.informedness)
+
+    @property
+    def readable(self):
+        """Whether a repaired head reads the hurt without misreading the helped."""
+        known = self.informedness[np.isfinite(self.informedness)]
+        return len(known) > 0 and known.mean() > self.least
+
+    @property
     def strength(self):
         """How much of a repair is warranted, 0 to 1."""
         mean = self.mean[0]
-        if np.isnan(mean):
+        if np.isnan(mean) or not self.readable:
             return 0.0
         return float(np.clip((mean - NONE_BELOW) / (CERTAIN_FROM - NONE_BELOW), 0, 1))
 
@@ -43,6 +62,10 @@ def evidence_of(Z, y, helped, hurt, logits, C, rng):
     apart as well. A head that tells hurt from helped in the other classes orders the samples of a
     class that it never saw, and a minority with the attribute is a heavy upper tail of that order;
     samples that are hard each for a reason of its own leave the order even.
+
+    Samples with a wrong label are such a tail, too. But they are like the helped of another class,
+    so no head that balances the cells reads both: its accuracies on the hurt and on the helped,
+    out of fold, add up to one, and their informedness, the sum less one, is nothing.
     """
     n_classes = y.max() + 1
     skewness, error = np.full((2, n_classes), np.nan)
@@ -52,7 +75,18 @@ def evidence_of(Z, y, helped, hurt, logits, C, rng):
             skewness[c] = skew(scores)
             draws = rng.randint(len(scores), size=(N_BOOTSTRAPS, len(scores)))
             error[c] = skew(scores[draws], axis=1).std()
-    return Evidence(skewness, error)
+    return Evidence(skewness, error, informedness(Z, y, helped, hurt, C, rng))
+
+
+def informedness(Z, y, helped, hurt, C, rng):
+    """Return, of each class, how well a head that balances the cells reads hurt and helped both."""
+    cells, found = as_cells(y, helped, hurt, y.max() + 1), np.full(y.max() + 1, np.nan)
+    if hurt.any():
+        folds = draw_folds(y, 2, 3, rng)
+        right = margins(cross_fitted(Z, y, cell_balanced(cells), C, folds)[0], y) > 0
+        for c in np.unique(y[hurt]):
+            found[c] = right[hurt & (y == c)].mean() + right[helped & (y == c)].mean() - 1
+    return found
 
 
 def transferred(Z, y, c, helped, hurt, logits, C):
