@@ -22,6 +22,7 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
+from sklearn_hsfm._parallel import one_blas_thread
 from sklearn_hsfm._param_grid import settings_of
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._race import EVERY, Race
@@ -456,7 +457,8 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
             # A path from strong to weak penalties, each from where the one before ended.
             erm, Z = LogisticRegression(max_iter=1000, warm_start=True), scaler.transform(X)
             for C in strengths:
-                erm.set_params(C=C).fit(Z, y)
+                with one_blas_thread():
+                    erm.set_params(C=C).fit(Z, y)
                 heads[C] = np.column_stack([erm.coef_, erm.intercept_])
         return np.stack([heads[s["C"]] for s in settings])
 

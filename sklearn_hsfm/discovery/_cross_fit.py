@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from sklearn_hsfm._parallel import one_blas_thread
+
 MAX_ITER, TOL = 1000, 1e-3  # scores need an order, not the last digit
 
 
@@ -23,7 +25,8 @@ def fitted_head(Z, y, weight, C, tol=TOL):
     """
     used = weight > 0
     model = LogisticRegression(C=C, max_iter=MAX_ITER, tol=tol)
-    model.fit(Z[used], y[used], sample_weight=weight[used] * (used.sum() / weight[used].sum()))
+    with one_blas_thread():
+        model.fit(Z[used], y[used], sample_weight=weight[used] * (used.sum() / weight[used].sum()))
     return np.column_stack([model.coef_, model.intercept_])
 
 
