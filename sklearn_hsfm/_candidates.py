@@ -124,8 +124,7 @@ def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
     """
     if callable(rule):
         return _choose_by_rule(logits, y, rule, cells)
-    of = cells[:, cells.any(axis=0)] if rule == "worst_group" else class_cells(y, n_classes)
-    doubtful = doubtful_labels(logits.mean(axis=0), y, of)
+    of, doubtful = _cells_and_doubts(logits, y, n_classes, rule, cells)
     of = of & ~doubtful[:, None]
     thresholds = np.concatenate([trial_thresholds(logits[few]) for few in _few_at_once(logits)])
     if rule == "worst_slice":
@@ -134,6 +133,18 @@ def choose(logits, reference, y, n_classes, unedited, *, rule, cells=None):
         choice = _within_errors(logits, thresholds, y, of, OF_CELLS[rule], unedited)
         choice = _placed(choice, logits, y, of, OF_CELLS[rule])
     return choice._replace(doubtful=doubtful)
+
+
+def doubts(logits, y, n_classes, *, rule, cells=None):
+    """Return the rows whose label is doubtful, as `choose` does, without choosing."""
+    if callable(rule):
+        return np.zeros(len(y), dtype=bool)
+    return _cells_and_doubts(logits, y, n_classes, rule, cells)[1]
+
+
+def _cells_and_doubts(logits, y, n_classes, rule, cells):
+    of = cells[:, cells.any(axis=0)] if rule == "worst_group" else class_cells(y, n_classes)
+    return of, doubtful_labels(logits.mean(axis=0), y, of)
 
 
 def _few_at_once(logits):

@@ -480,6 +480,10 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
                 cells=split.groups_val,
             )
 
+        def doubt(candidates):
+            known = split.y_val, len(self.classes_)
+            return _candidates.doubts(candidates.logits, *known, rule=judge, cells=split.groups_val)
+
         return Race(
             settings=[{"T": self.T, "Khard": self.Khard, **s} for s in settings],
             starts=starts,
@@ -498,6 +502,7 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
             },
             steps={"KH": self.KH, "clip_norm": None},  # a rate of Adam bounds the edits already
             judge=choose,
+            doubt=doubt,
             n_jobs=self.n_jobs,
             progress=self.progress,
         )

@@ -52,7 +52,7 @@ class Standing(NamedTuple):
     """Candidates, and the choice among them."""
 
     candidates: Candidates
-    choice: Choice
+    choice: Choice | None  # None where nothing had to be chosen
 
     def edits_lead(self):
         """Return whether some edited head scores better than all unedited ones."""
@@ -94,6 +94,8 @@ class Race:
         What the epochs share: arguments of `every_head`.
     judge : callable
         Returns the `Choice` among `Candidates`.
+    doubt : callable
+        Returns the rows whose label is doubtful to `Candidates`.
     n_jobs : int or None
     progress : "auto" or bool
         Whether to show a bar.
@@ -109,6 +111,7 @@ class Race:
     shared: dict
     steps: dict
     judge: Callable[[Candidates], Choice]
+    doubt: Callable[[Candidates], np.ndarray]
     n_jobs: int | None
     progress: str | bool
 
@@ -123,13 +126,24 @@ class Race:
         work, every = self._multiplications() * epochs, np.arange(len(self.settings))
         racing = may_drop and work * len(every) * len(self.held_out) > _MUCH_WORK
         with bar(self.progress, unit=" epochs", desc="HSFMClassifierCV") as shown:
-            heat = self._heat(first, legs(epochs) if racing else [epochs], shown)
-            stay = heat.near() if racing else every
-            over = not heat.edits_lead() or work * len(stay) * len(others) > _MUCH_WORK
-            if not len(others) or (racing and over):
-                return heat, heat
-            trusted = trusted_rows(self.mined, heat.choice.doubtful, self.shared["y_val"])
+            if racing or not len(others):
+                heat = self._heat(first, legs(epochs) if racing else [epochs], shown)
+                stay = heat.near()
+                over = not heat.edits_lead() or work * len(stay) * len(others) > _MUCH_WORK
+                if over or not len(others):
+                    return heat, heat
+            else:  # nobody drops out, so nobody has to be chosen yet
+                stay, heat = every, Standing(self._first(first, epochs, shown), None)
+            doubtful = self.doubt(heat.candidates)
+            trusted = trusted_rows(self.mined, doubtful, self.shared["y_val"])
             return heat, replace(self, mined=trusted)._final(heat, stay, first, others, shown)
+
+    def _first(self, splits, epochs, shown):
+        """Return the candidates of all settings on the first splits."""
+        every = np.arange(len(self.settings))
+        more_work(shown, len(every) * len(splits) * epochs)
+        heads, _ = self._leg(every, splits, *self._at_start(every, splits), epochs, shown)
+        return self._entered(every, range(0, epochs + 1, EVERY), heads, splits)
 
     def _multiplications(self):
         """Return about how many an epoch of one problem takes."""
