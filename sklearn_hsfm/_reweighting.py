@@ -17,6 +17,7 @@ from sklearn_hsfm.discovery._cross_fit import (
     cross_fitted,
     draw_folds,
     fitted_head,
+    logits_of,
     out_of_fold,
 )
 from sklearn_hsfm.heads._base import balanced_rows
@@ -93,6 +94,11 @@ def repair_by_groups(X, y, member, scaler, cv, rng):
     The penalty is chosen by the worst group out of fold. The intercept is that of balanced groups:
     features of a network that was trained on these samples look as if nothing had to be placed.
     """
+    if (smallest := np.bincount(y).min()) < cv:
+        raise ValueError(
+            f"A class of y has {smallest} sample(s), fewer than cv={cv}: groups cannot be balanced "
+            "with some left out. Give it more, lower cv, or leave groups out."
+        )
     folds = draw_folds(strata(y, member), cv, 1, rng)
     parts = np.concatenate([folds[0] != np.arange(cv)[:, None], np.ones((2, len(y)), dtype=bool)])
     heads = _candidates.normalized(balanced_regressions(X, y, member, parts, scaler, rng))
@@ -148,8 +154,13 @@ def _some(X, y, scaler, rng):
 
 def _candidates_of(Z, y, weight, strengths, cv, rng):
     """Return heads of norm one, their logits and those of class-balanced ERM, out of fold."""
-    folds = draw_folds(y, min(cv, np.bincount(y).min()), 1, rng)
     heads = np.array([fitted_head(Z, y, weight, C, tol=1e-4) for C in strengths])
+    smallest = np.bincount(y).min()
+    if smallest < 2:  # nothing can be left out: the heads tell of what they saw
+        before = logits_of(Z, fitted_head(Z, y, class_balanced(y), SAFE))
+        unit = _candidates.normalized(heads)
+        return unit, np.array([logits_of(Z, head) for head in unit]), before
+    folds = draw_folds(y, min(cv, smallest), 1, rng)
     crossed = (cross_fitted(Z, y, weight, C, folds)[1] for C in strengths)
     logits = np.array([out_of_fold(Z, _candidates.normalized(W), folds) for W in crossed])
     before, _ = cross_fitted(Z, y, class_balanced(y), SAFE, folds)

@@ -245,3 +245,15 @@ def test_all_groups_are_used_and_cells_are_named_after_them():
     assert "group y=0 lower=1" in alone.summary()
     for fitted in (clf, alone):
         assert worst(fitted, data) > class_balanced(data) + 0.1
+
+
+def test_a_class_of_one_sample_leaves_nothing_out():
+    X, y = np.random.RandomState(0).normal(size=(5, 3)), np.array([0, 0, 0, 0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        clf = HSFMClassifierCV(random_state=0).fit(X, y)
+    assert clf.verdict_ == "too few samples to tell"
+    assert np.isfinite(clf.predict_proba(X)).all()
+    with pytest.raises(ValueError, match=r"A class of y has 1 sample\(s\), fewer than cv=2"):
+        HSFMClassifierCV(random_state=0).fit(X, y, groups=[0, 1, 0, 1, 0])
