@@ -17,6 +17,7 @@ from sklearn_hsfm.discovery._cross_fit import (
     cross_fitted,
     draw_folds,
     fitted_head,
+    heads_of_folds,
     logits_of,
     out_of_fold,
 )
@@ -161,7 +162,7 @@ def _candidates_of(Z, y, weight, strengths, cv, rng):
         unit = _candidates.normalized(heads)
         return unit, np.array([logits_of(Z, head) for head in unit]), before
     folds = draw_folds(y, min(cv, smallest), 1, rng)
-    crossed = (cross_fitted(Z, y, weight, C, folds)[1] for C in strengths)
+    crossed = (heads_of_folds(Z, y, weight, C, folds) for C in strengths)
     logits = np.array([out_of_fold(Z, _candidates.normalized(W), folds) for W in crossed])
     before, _ = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
     return _candidates.normalized(heads), logits, before

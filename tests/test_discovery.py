@@ -12,8 +12,8 @@ from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.discovery import _cross_fit as cross_fit
 from sklearn_hsfm.discovery._environments import N_STEPS, RATE, _ascend, _slope_of_scale
-from sklearn_hsfm.discovery._evidence import transferred
-from sklearn_hsfm.discovery._split import beyond, highest, lowest
+from sklearn_hsfm.discovery._evidence import said_by_shortcut, transferred
+from sklearn_hsfm.discovery._split import as_cells, beyond, highest, lowest
 from sklearn_hsfm.heads import DFRClassifier
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
@@ -174,10 +174,15 @@ def test_the_light_of_the_other_classes_never_sees_the_class_itself():
     Z, y = StandardScaler().fit_transform(data.X_train), data.y_train
     folds = cross_fit.draw_folds(y, 2, 1, np.random.RandomState(0))
     logits, _ = cross_fit.cross_fitted(Z, y, cross_fit.class_balanced(y), 1e-3, folds)
-    before = transferred(Z, y, 1, ~hurt, hurt, logits, 1e-3)
+
+    def light(hurt):
+        cells, said = as_cells(y, ~hurt, hurt, 3), said_by_shortcut(y, hurt, logits)
+        return transferred(Z, y, 1, cells, said, 1e-3)
+
+    before = light(hurt)
     assert roc_auc_score(hurt[y == 1], before) > 0.95
     noisy = np.where(y == 1, np.random.RandomState(0).permutation(hurt), hurt)  # of class 1 alone
-    np.testing.assert_array_equal(transferred(Z, y, 1, ~noisy, noisy, logits, 1e-3), before)
+    np.testing.assert_array_equal(light(noisy), before)
 
 
 def test_highest_and_lowest_shares():

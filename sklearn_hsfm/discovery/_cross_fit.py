@@ -46,17 +46,19 @@ def draw_folds(y, cv, n_repeats, rng):
 
 
 def cross_fitted(Z, y, weight, C, folds):
-    """Return out-of-fold logits (n_samples, R), the mean over repeats, and the heads.
+    """Return out-of-fold logits (n_samples, R), the mean over repeats, and `heads_of_folds`."""
+    heads = heads_of_folds(Z, y, weight, C, folds)
+    return out_of_fold(Z, heads, folds), heads
 
-    The heads are an array (n_repeats, cv, R, n_features + 1); that of a fold did not see it.
-    """
-    heads = np.array(
+
+def heads_of_folds(Z, y, weight, C, folds):
+    """Return heads (n_repeats, cv, R, n_features + 1); that of a fold did not see it."""
+    return np.array(
         [
             [fitted_head(Z, y, np.where(fold == k, 0, weight), C) for k in range(fold.max() + 1)]
             for fold in folds
         ]
     )
-    return out_of_fold(Z, heads, folds), heads
 
 
 def out_of_fold(Z, heads, folds):

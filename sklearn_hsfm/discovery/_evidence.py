@@ -13,7 +13,7 @@ from sklearn_hsfm.discovery._cross_fit import (
     fitted_head,
     logits_of,
 )
-from sklearn_hsfm.discovery._split import MIN_HURT, as_cells
+from sklearn_hsfm.discovery._split import MIN_CLASS, as_cells
 
 NONE_BELOW, CERTAIN_FROM = 0.5, 1.2  # transferred skewness, mean over classes
 READ_FROM = 0.6  # over the number of classes: informedness below which wrong labels are likelier
@@ -69,18 +69,19 @@ def evidence_of(Z, y, helped, hurt, logits, C, rng):
     """
     n_classes = y.max() + 1
     skewness, error = np.full((2, n_classes), np.nan)
+    cells, said = as_cells(y, helped, hurt, n_classes), said_by_shortcut(y, hurt, logits)
     for c in range(n_classes):
-        scores = transferred(Z, y, c, helped, hurt, logits, C)
-        if scores is not None and len(scores) >= 4 * MIN_HURT:
+        scores = transferred(Z, y, c, cells, said, C)
+        if scores is not None and len(scores) >= MIN_CLASS:
             skewness[c] = skew(scores)
             draws = rng.randint(len(scores), size=(N_BOOTSTRAPS, len(scores)))
             error[c] = skew(scores[draws], axis=1).std()
-    return Evidence(skewness, error, informedness(Z, y, helped, hurt, C, rng))
+    return Evidence(skewness, error, informedness(Z, y, cells, helped, hurt, C, rng))
 
 
-def informedness(Z, y, helped, hurt, C, rng):
+def informedness(Z, y, cells, helped, hurt, C, rng):
     """Return, of each class, how well a head that balances the cells reads hurt and helped both."""
-    cells, found = as_cells(y, helped, hurt, y.max() + 1), np.full(y.max() + 1, np.nan)
+    found = np.full(y.max() + 1, np.nan)
     if hurt.any():
         folds = draw_folds(y, 2, 3, rng)
         right = margins(cross_fitted(Z, y, cell_balanced(cells), C, folds)[0], y) > 0
@@ -89,20 +90,22 @@ def informedness(Z, y, helped, hurt, C, rng):
     return found
 
 
-def transferred(Z, y, c, helped, hurt, logits, C):
-    """Return how samples of class ``c`` look in the light of what hurts the other classes.
-
-    The other classes teach which class a shortcut says: of the helped their own, of the hurt the
-    one that they are taken for. None where nobody is taken for ``c``.
-    """
-    cells = as_cells(y, helped, hurt, y.max() + 1)
-    others = (y != c) & cells.any(axis=1)
-    own = margins(logits, y)
+def said_by_shortcut(y, hurt, logits):
+    """Return the class that a shortcut says: the own; of the hurt the one they are taken for."""
     rivals = np.array([margins(logits, np.full(len(y), k)) for k in range(y.max() + 1)])
     rivals[y, np.arange(len(y))] = -np.inf
-    said = np.where(hurt, rivals.argmax(axis=0), y)
+    return np.where(hurt, rivals.argmax(axis=0), y)
+
+
+def transferred(Z, y, c, cells, said, C):
+    """Return how samples of class ``c`` look in the light of what hurts the other classes.
+
+    The samples of the others that are in ``cells`` teach what a shortcut has ``said``. None where
+    it has said ``c`` of nobody.
+    """
+    others = (y != c) & cells.any(axis=1)
     known, index = np.unique(said[others], return_inverse=True)
-    if c not in known or len(known) < 2 or not np.isfinite(own).all():
+    if c not in known or len(known) < 2:
         return None
     head = fitted_head(Z[others], index, cell_balanced(cells[others]), C)
     place = np.full((y == c).sum(), np.searchsorted(known, c))

@@ -48,7 +48,7 @@ def lowest(scores, y, share=HELPED_SHARE):
     return mask
 
 
-def beyond(scores, y, share, way=WAY):
+def beyond(scores, y, share):
     """Return the threshold of each class most of the way from its lowest to its highest scores.
 
     From the median of the lowest part to the mean of the highest ``share``. A population of its
@@ -59,7 +59,7 @@ def beyond(scores, y, share, way=WAY):
     for c in np.flatnonzero(np.isfinite(least)):
         of_class = scores[y == c]
         from_, to = np.median(scores[low & (y == c)]), of_class[of_class >= least[c]].mean()
-        threshold[c] = min(from_ + way * (to - from_), np.sort(of_class)[-MIN_HURT])
+        threshold[c] = min(from_ + WAY * (to - from_), np.sort(of_class)[-MIN_HURT])
     return threshold
 
 
