@@ -3,7 +3,6 @@
 import pickle
 import random
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_hsfm.datasets import load_digit_dominoes, load_features, make_spurious_features
 from sklearn_hsfm.metrics import group_scores
+from tests.evil_pickle import Evil
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -136,16 +136,6 @@ def test_bad_files(tmp_path):
         np.savez(path, **wrong)
         with pytest.raises(ValueError, match=message):
             load_features(path)
-
-
-class Evil:
-    """A pickle that writes a file where it is loaded."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def header(shape, descr="<f8"):

@@ -21,6 +21,7 @@ from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.finetuning import ERMClassifier, make_hsfm_pipeline
 from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
 from sklearn_hsfm.finetuning._training import learning_rates
+from tests.evil_pickle import Evil
 
 
 class Small(nn.Module):
@@ -202,16 +203,6 @@ def test_a_damaged_checkpoint_is_refused(network, scenes, tmp_path, damage):
     with pytest.raises(ValueError, match=rf"{path} is damaged.*Remove it to start anew"):
         erm(network, checkpoint_dir=tmp_path).fit(X, y)
     assert not (tmp_path / "ran").exists()
-
-
-class Evil:
-    """A pickle that writes a file where it is loaded."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_a_run_is_known_by_all_that_makes_it(network, scenes, tmp_path):

@@ -15,6 +15,7 @@ from torch import nn
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 from sklearn_hsfm.extraction import FeatureExtractor, _shards, extract_shards
+from tests.evil_pickle import Evil
 
 N = 7
 
@@ -159,16 +160,6 @@ def test_a_file_that_is_not_what_was_written_is_made_anew(
     features = extract_shards(extractor, files, tmp_path / "out", shard_size=4)
     assert np.array_equal(features, extractor.transform(files))
     assert not (tmp_path / "ran").exists()
-
-
-class Evil:
-    """A pickle that writes a file where it is loaded."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_threads_do_not_mix_up_their_images(extractor, files, tmp_path):

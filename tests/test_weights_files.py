@@ -10,17 +10,8 @@ import torch
 from torch import nn
 
 from sklearn_hsfm.extraction import FeatureExtractor
+from tests.evil_pickle import Evil
 from tests.small_network import Small, extractor
-
-
-class Evil:
-    """A pickle that writes a file where it is loaded."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def prefixed(prefix, state):

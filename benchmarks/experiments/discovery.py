@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from benchmarks.columns import Column, columns_of
+from benchmarks.experiments._variants import SETS
 from benchmarks.family import members
 from benchmarks.runs import append, machine, read, versions
 from benchmarks.tables import absent, markdown, of, page
 from sklearn_hsfm.datasets import load_digit_dominoes
 from sklearn_hsfm.discovery import ShortcutFinder
 
-SETS = ("waterbirds", "dominoes", "faces_gender", "adult_sex")
 FINDERS = ("auto", "residual", "mistakes", "iterated_mistakes", "environments", "clusters")
 QUICK = ("auto", "mistakes")
 

@@ -3,13 +3,12 @@
 import numpy as np
 
 from benchmarks.columns import columns_of
+from benchmarks.experiments._variants import SETS
 from benchmarks.family import STRENGTHS, members
-from benchmarks.methods import all_methods, of_classifier
+from benchmarks.methods import all_methods, hsfm
 from benchmarks.runs import records_of, runs_of
 from benchmarks.tables import absent, markdown, page, protocol, values
-from sklearn_hsfm import HSFMClassifierCV
 
-SETS = ("waterbirds", "dominoes", "faces_gender", "adult_sex")
 BASE = "ERM, class-balanced"
 HALF = "test"
 
@@ -19,10 +18,7 @@ def run(context):
     columns = columns_of(["digit_dominoes"] if context.quick else SETS, context)
     methods = {
         BASE: all_methods()[BASE],
-        "HSFMClassifierCV": of_classifier(HSFMClassifierCV, groups=False, uses="nothing"),
-        "HSFMClassifierCV, training groups": of_classifier(
-            HSFMClassifierCV, uses="training groups"
-        ),
+        **hsfm.ON_TRAINING_ROWS,
     }
     sets = members(columns, HALF)
     records = records_of(runs_of(sets, methods, context), "family", context)

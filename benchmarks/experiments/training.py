@@ -1,13 +1,12 @@
 """Training rows alone: nobody has validation rows, with groups and without."""
 
 from benchmarks.columns import columns_of
-from benchmarks.methods import all_methods, of_classifier
+from benchmarks.experiments._variants import SETS
+from benchmarks.methods import all_methods, hsfm
 from benchmarks.rows import NONE
 from benchmarks.runs import Run, records_of
 from benchmarks.tables import absent, cell, markdown, page, protocol, values
-from sklearn_hsfm import HSFMClassifierCV
 
-SETS = ("waterbirds", "dominoes", "faces_gender", "adult_sex")
 METHODS = (
     "ERM",
     "ERM, class-balanced",
@@ -25,14 +24,8 @@ def run(context):
     """Return the tables."""
     keys = ["digit_dominoes"] if context.quick else SETS
     columns = columns_of(keys, context)
-    ours = {
-        "HSFMClassifierCV": of_classifier(HSFMClassifierCV, groups=False, uses="nothing"),
-        "HSFMClassifierCV, training groups": of_classifier(
-            HSFMClassifierCV, uses="training groups"
-        ),
-    }
     peers = {n: m for n, m in all_methods().items() if n in (QUICK if context.quick else METHODS)}
-    methods = {n: m._replace(uses=_uses(m)) for n, m in {**peers, **ours}.items()}
+    methods = {n: m._replace(uses=_uses(m)) for n, m in {**peers, **hsfm.ON_TRAINING_ROWS}.items()}
     here = [column for column in columns if not column.absent]
     runs = [
         Run(column, name, method, seed, NONE)
