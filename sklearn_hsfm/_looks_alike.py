@@ -53,7 +53,8 @@ def how_unlike(X, others):
     varies = (spread > 0) & np.isfinite(spread)
     if not varies.any():
         return None
-    X, others, center, spread = X[:, varies], others[:, varies], center[varies], spread[varies]
+    if not varies.all():
+        X, others, center, spread = X[:, varies], others[:, varies], center[varies], spread[varies]
     n, d = others.shape
     off = np.abs(others.mean(axis=0) - center) / spread
     ratio = others.std(axis=0) / spread

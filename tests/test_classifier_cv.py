@@ -377,8 +377,9 @@ def test_constant_features_and_a_class_of_one_row_end_in_finite_numbers():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         warnings.simplefilter("ignore", UserWarning)
-        clf = HSFMClassifierCV(**QUICK).fit(np.ones((40, 3)), y)
-        assert np.isfinite(clf.predict_proba(np.ones((2, 3)))).all()
+        for labels in (y, (y == 0).astype(int), np.r_[np.zeros(50, int), np.ones(10, int)]):
+            clf = HSFMClassifierCV(**QUICK).fit(np.ones((len(labels), 3)), labels)
+            assert np.isfinite(clf.predict_proba(np.ones((2, 3)))).all()
         rng = np.random.RandomState(0)
         X, X_val = rng.normal(size=(40, 3)) + y[:, None], rng.normal(size=(21, 3))
         y_val = np.r_[np.arange(20) % 2, 2]

@@ -125,12 +125,13 @@ MIXED = {
 }  # fmt: skip
 
 
+APART = {**SAME, "inner_lr": [0.05, 0.2, 0.05]}  # equal rates that are no neighbours
 MIXED_TWO = {name: values[:2] for name, values in MIXED.items()}
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("C", [2, 3])
-@pytest.mark.parametrize("settings", [SAME, {**SAME, "T": MIXED["T"]}, MIXED])
+@pytest.mark.parametrize("settings", [SAME, {**SAME, "T": MIXED["T"]}, APART, MIXED])
 def test_a_batch_equals_its_problems_one_by_one(form, C, settings, monkeypatch):
     monkeypatch.setattr(solve_module, "choose_metagradient", lambda *sizes: form)
     H, y, W, b, X_val, y_val = random_problem(C, B=3)

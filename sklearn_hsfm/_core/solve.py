@@ -1,10 +1,11 @@
 """Algorithm 1: edit the support, then move the head, epoch after epoch."""
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import groupby
+from itertools import pairwise
 from threading import Lock
 from typing import NamedTuple
 
@@ -261,24 +262,31 @@ class _Adam:
 
     def __init__(self, parameter: Tensor, rates: Sequence[float], steps: Sequence[int]):
         moments = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        # The kernel wants tensors without gaps: all problems of a lot in one, or each by itself.
-        whole = parameter.is_contiguous()
-        lots = groupby(range(len(rates)), key=lambda b: (rates[b], steps[b]))
+        of_lot = defaultdict(list)
+        for b, lot in enumerate(zip(rates, steps, strict=True)):
+            of_lot[lot].append(b)
         self.lots = []
-        for (rate, of_lot), members in lots:
-            members = list(members)
-            parts = [slice(members[0], members[-1] + 1)] if whole else members
+        for (rate, n_steps), members in of_lot.items():
+            # The kernel wants tensors without gaps.
+            parts = _runs(members) if parameter.is_contiguous() else members
             tensors = [[tensor[part] for part in parts] for tensor in (parameter, *moments)]
             done = torch.zeros((), device=parameter.device)
-            self.lots.append((rate, of_lot, parts, tensors, done))
+            self.lots.append((rate, n_steps, parts, tensors, done))
 
     def __call__(self, gradient: Tensor, step: int = 0):
         """Take a step, or let those problems take one that take more than ``step`` in a round."""
-        for rate, of_lot, parts, (parameter, *moments), done in self.lots:
-            if step < of_lot:
+        for rate, n_steps, parts, (parameter, *moments), done in self.lots:
+            if step < n_steps:
                 gradients = [gradient[part] for part in parts]
                 steps = [done.add_(1)] * len(parts)
                 torch._fused_adam_(parameter, gradients, *moments, [], steps, lr=rate, **ADAM)
+
+
+def _runs(numbers: Sequence[int]) -> list[slice]:
+    """Return ascending numbers as slices, one a run of numbers that follow each other."""
+    ends = [i for i, (a, b) in enumerate(pairwise(numbers), start=1) if b != a + 1]
+    bounds = pairwise([0, *ends, len(numbers)])
+    return [slice(numbers[start], numbers[stop - 1] + 1) for start, stop in bounds]
 
 
 def _clip(gradient: Tensor, norm: float | None) -> Tensor:

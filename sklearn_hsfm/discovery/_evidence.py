@@ -85,7 +85,7 @@ def informedness(Z, y, cells, helped, hurt, C, rng):
     if hurt.any():
         folds = draw_folds(y, 2, 3, rng)
         right = margins(cross_fitted(Z, y, cell_balanced(cells), C, folds)[0], y) > 0
-        for c in np.unique(y[hurt]):
+        for c in np.intersect1d(y[hurt], y[helped]):  # of equal scores all are hurt
             found[c] = right[hurt & (y == c)].mean() + right[helped & (y == c)].mean() - 1
     return found
 
