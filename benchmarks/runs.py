@@ -116,6 +116,7 @@ def record(run, device):
         "average": scores.average,
         "train_weighted_average": none_if_nan(scores.train_weighted_average),
         "groups": dict(zip(map(str, scores.group), scores.accuracy.round(4), strict=True)),
+        **claim_of(clf),
         "tried": n_settings(clf),
         "seconds": round(seconds, 3),
         "uses": run.method.uses,
@@ -123,6 +124,14 @@ def record(run, device):
         "machine": machine(device),
         "threads": torch.get_num_threads(),
     }
+
+
+def claim_of(clf):
+    """Return what a classifier says of itself, where it does."""
+    if not hasattr(clf, "verdict_"):
+        return {}
+    low, high = clf.best_score_interval_
+    return {"verdict": clf.verdict_, "claimed": clf.best_score_, "low": low, "high": high}
 
 
 def none_if_nan(value):
