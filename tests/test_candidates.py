@@ -4,12 +4,19 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from sklearn_hsfm import _candidates as candidates
 from sklearn_hsfm._linear_head import log_probabilities
 
 NONE = np.zeros(20, dtype=bool)  # no candidate is unedited
+
+
+def test_log_probabilities_of_log_odds_are_those_of_the_logistic_function():
+    z = np.array([[-3.0], [0.0], [2.5]])
+    expected = np.log(np.column_stack([1 - expit(z), expit(z)]))
+    np.testing.assert_allclose(log_probabilities(z), expected)
 
 
 def test_normalized_heads_have_norm_one_and_the_same_decisions():

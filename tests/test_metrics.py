@@ -201,6 +201,11 @@ def test_groups_that_are_none(groups, message):
             call(y, y, groups)
 
 
+def test_a_column_may_stand_as_a_table_of_one():
+    y, groups = [[0], [1], [0], [1]], ["a", "a", "b", "b"]
+    assert worst_group_accuracy_score(y, [0, 1, 0, 0], groups) == 0.5
+
+
 def test_attributes_that_are_none():
     missing = pd.Series(["a", "b", pd.NA, "a"], dtype="string")
     for place, message in ((3, "place has shape"), (missing, "place is missing .* in row 2")):
