@@ -9,9 +9,13 @@ from sklearn_hsfm.datasets._group_sets import (
     load_metashift,
     load_waterbirds,
 )
+from sklearn_hsfm.datasets._image_folders import load_image_folder
+from sklearn_hsfm.datasets._image_tables import load_image_table
+from sklearn_hsfm.datasets._other_libraries import from_dataset
 from sklearn_hsfm.datasets._spurious import make_spurious_features
 
 __all__ = [
+    "from_dataset",
     "load_cars",
     "load_celeba",
     "load_cub",
@@ -19,6 +23,8 @@ __all__ = [
     "load_dominoes",
     "load_features",
     "load_flowers",
+    "load_image_folder",
+    "load_image_table",
     "load_metashift",
     "load_waterbirds",
     "make_spurious_features",

@@ -20,6 +20,8 @@ class Table:
         The columns that are needed; of a ``.csv`` file its first line names them.
     header : str or None, default=None
         A line above the rows, of other files, that names the columns.
+    advice : str
+        What to do where a column is missing.
 
     Raises
     ------
@@ -27,7 +29,7 @@ class Table:
         If a column is missing, or a line is cut off.
     """
 
-    def __init__(self, path, columns, header=None):
+    def __init__(self, path, columns, header=None, advice="Wanted is the file of the release."):
         self.path, self.columns = path, tuple(columns)
         names, lines = _csv(path) if path.suffix == ".csv" else _words(path, columns, header)
         names = [name.strip() for name in names]
@@ -35,7 +37,7 @@ class Table:
         if missing:
             raise ValueError(
                 f"{path} has no column {', '.join(map(repr, missing))}; it has "
-                f"{', '.join(map(repr, names)) or 'none'}. Wanted is the file of the release."
+                f"{', '.join(map(repr, names)) or 'none'}. {advice}"
             )
         at = [names.index(name) for name in columns]
         self.lines, self.rows = [], []
@@ -128,6 +130,16 @@ def _said(allowed):
 def _text(path):
     # Excel marks UTF-8; names of files need not be text at all.
     return path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
+
+
+def columns_of(path):
+    """Return the names in the first line of a ``.csv`` file."""
+    with _text(path) as file:
+        reader = csv.reader(file)
+        try:
+            return [name.strip() for name in next((cells for cells in reader if cells), [])]
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
 
 
 def _csv(path):

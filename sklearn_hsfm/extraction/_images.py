@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sklearn_hsfm.extraction._data_sets import data_set_under, image_of, is_loader, is_map_style
 from sklearn_hsfm.extraction._image_files import (
     SUFFIXES,
     image_files,
@@ -24,7 +26,7 @@ class Images:
 
     Parameters
     ----------
-    X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
+    X : folder, sequence of paths, array, tensor, sequence of PIL images, or data set
         As in `FeatureExtractor.transform`.
 
     Attributes
@@ -70,8 +72,9 @@ class Images:
             raise ValueError(
                 f"The data set fails at {self.name(index)}: {type(error).__name__}: {error}"
             ) from error
-        if self.kind == "dataset" and isinstance(item, tuple | list) and item:
-            item = item[0]
+        if self.kind == "dataset":
+            with self._naming(index):
+                item = image_of(item)
         if isinstance(item, Image.Image):
             with self._naming(index):
                 item.load()
@@ -126,9 +129,15 @@ def _resolve(X):
     """Return the items and their kind: "path", "array", "pil" or "dataset"."""
     if isinstance(X, str | os.PathLike):
         return _files_of(Path(X)), "path"
+    if is_loader(X):
+        X = data_set_under(X)
+    if isinstance(X, Mapping):
+        raise TypeError(f"Images are a dict of {list(X)}; pass one of these, such as a split.")
     if isinstance(X, torch.utils.data.Dataset):
         if not hasattr(X, "__len__"):
             raise TypeError("The dataset has no length; FeatureExtractor needs a map-style one.")
+        return X, "dataset"
+    if is_map_style(X) and len(X) and not isinstance(X[0], str | os.PathLike):
         return X, "dataset"
     if isinstance(X, torch.Tensor):
         _check_array_shape(tuple(X.shape), X.is_floating_point(), X.dtype)
