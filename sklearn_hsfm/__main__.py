@@ -2,10 +2,13 @@
 
 ``python -m sklearn_hsfm`` does it on the embedded digit dominoes, ``--data FILE.npz`` on your
 own features; `sklearn_hsfm.datasets.load_features` says how such a file is laid out.
+``python -m sklearn_hsfm fit|audit|predict --help`` is about data of your own: images in folders,
+images named by a table, or features.
 """
 
 import argparse
 import platform
+import sys
 import time
 
 import numpy as np
@@ -16,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, __version__, paper_settings
+from sklearn_hsfm._cli import COMMANDS, one_line_errors, run
 from sklearn_hsfm.datasets import load_digit_dominoes, load_features
 from sklearn_hsfm.metrics import group_scores
 
@@ -23,16 +27,26 @@ PAPER_SETS = ("waterbirds", "celeba", "metashift", "dominoes")
 
 
 def main(argv=None):
-    """Run the comparison that the command line asks for."""
+    """Run the command that the command line names, or else the comparison."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in COMMANDS:
+        run(argv)
+        return
     args = parse(argv)
+    with one_line_errors():
+        compare(args)
+
+
+def compare(args):
+    """Print the table of methods."""
     methods = METHODS if args.methods is None else {m: METHODS[m] for m in args.methods}
     print(header(args), flush=True)
     rows = {}
     for seed in range(args.seeds):
         data = load_digit_dominoes(random_state=seed) if args.data is None else read(args.data)
-        for name, (_, run) in methods.items():
+        for name, (_, fitted) in methods.items():
             start = time.perf_counter()
-            model = run(data, seed, args)
+            model = fitted(data, seed, args)
             seconds = time.perf_counter() - start
             groups = data.y_test if data.groups_test is None else data.groups_test
             scores = group_scores(data.y_test, model.predict(data.X_test), groups)
@@ -43,6 +57,7 @@ def main(argv=None):
 def parse(argv):
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m sklearn_hsfm", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"sklearn_hsfm {__version__}")
     parser.add_argument("--data", metavar="FILE.npz", help="features; default: digit dominoes")
     parser.add_argument("--seeds", type=int, default=5, help="runs, 5 by default")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
@@ -63,7 +78,7 @@ def read(path):
     """Return the features of a file, which must have rows to test on."""
     data = load_features(path)
     if data.X_test is None:
-        raise SystemExit(f"{path} has no test rows, and a comparison needs some.")
+        raise ValueError(f"{path} has no test rows, and a comparison needs some.")
     return data
 
 

@@ -16,7 +16,7 @@ _USUAL = {  # of WILDS and group_DRO; of SubpopBench; of image folders of Huggin
     "split": ("split",),
     "attributes": ("place", "a"),
 }
-_ADVICE = "Name another with image=, label=, split=, attributes= or group=."
+_ADVICE = "Name another: image=NAME, label=NAME, split=NAME, attributes=NAME or group=NAME."
 
 
 def load_image_table(
@@ -93,7 +93,9 @@ def load_image_table(
     files, groups = _files(rows, columns["image"], folder), _groups(rows, columns, labels)
     at = _splits(rows, columns["split"])
     if "train" not in at:
-        raise ValueError(f"{rows.path} has no training row; its splits are {sorted(set(at))}.")
+        raise ValueError(
+            f"{rows.path} has no training row; its splits are {sorted(set(at.tolist()))}."
+        )
     parts = {name: np.flatnonzero(at == name) for name in SPLITS if name in at}
     names = sorted({labels[row] for row in parts["train"]})
     known = {name: code for code, name in enumerate(names)}

@@ -49,7 +49,7 @@ class HuggingFace:
         """Return the labels, and the names of the classes or None."""
         classes = [c for c, f in self.features.items() if type(f).__name__ == "ClassLabel"]
         usual = [c for c in _LABEL_KEYS if c in self.features]
-        name = self._column("label", name, classes or usual)
+        name = self._column("label", name, usual if len(usual) == 1 else classes)
         values, names = list(self.stored[name]), getattr(self.features[name], "names", None)
         missing = [k for k, v in enumerate(values) if v is None or (names and v < 0)]
         if missing:
@@ -129,7 +129,7 @@ class Items:
             if name in fields:
                 columns[name] = self._field(fields.index(name), name)
                 continue
-            offered = _offered(self.dataset, name) if isinstance(name, str) else None
+            offered = self._offered(name) if isinstance(name, str) else None
             called = name if isinstance(name, str) else "attribute" + f"{name}" * (len(names) > 1)
             values = self._beside(name, "attributes", (), None) if offered is None else offered
             columns[called] = [_text(value) for value in values]
@@ -140,11 +140,19 @@ class Items:
         return checked(ImagesOf(self.dataset, None if name == "auto" else name), self.split)
 
     def _usual(self, fields):
+        if hasattr(self.dataset, "num_groups") and hasattr(self.dataset, "group"):
+            return ["group"]  # of SpuCo's wrapper: groups that were inferred, not those known
         grouper = _inner(self.dataset, "_eval_grouper")
         by = list(getattr(grouper, "groupby_fields", None) or [])
         if by:
             return [name for name in by if name in fields and name != "y"]
         return ["spurious"] if _offered(self.dataset, "spurious") is not None else []
+
+    def _offered(self, name):
+        """Return an attribute by name, or None; SpuCo's wrapper has groups of its whole."""
+        if name == "group" and hasattr(self.dataset, "num_groups"):
+            return [self.dataset.group[k] for k in self.dataset.indices]
+        return _offered(self.dataset, name)
 
     def _field(self, at, name):
         """Return a field of WILDS' metadata, in the words that it has for it."""

@@ -37,7 +37,7 @@ def from_dataset(
         image is: a key or a position. "auto" is the only column of images, the first of a
         tuple, or in a dict "image", "img", "pixel_values" or "x".
     label : str or int, default="auto"
-        Likewise. "auto" is the only column of classes, or "label", "labels" or "y"; the second
+        Likewise. "auto" is "label", "labels" or "y", else the only column of classes; the second
         of a tuple.
     attributes : str, int, sequence of these or None, default="auto"
         What makes groups, together with the label: columns, fields of WILDS' metadata, or

@@ -62,7 +62,7 @@ def is_map_style(X):
     """
     has = all(hasattr(X, name) for name in ("__len__", "__getitem__"))
     there = isinstance(X, str | bytes | list | tuple | Mapping)
-    return has and not there and not hasattr(X, "shape")
+    return has and not there and not any(hasattr(X, name) for name in ("dtype", "iloc"))
 
 
 def data_set_under(loader):
