@@ -260,7 +260,9 @@ class Odd(torch.utils.data.Dataset):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"image": 1}, "it is a dict, and neither a PIL image nor an array"),
+        ({"image": 1}, "it is a int, and neither a PIL image nor an array"),
+        ({"pixels": 1}, r"an item has \['pixels'\], and its image is wanted under 'image' or"),
+        ({"image": 1, "x": 2}, r"an item has \['image', 'x'\], and its image is wanted under"),
         (np.zeros((8, 8)), r"shape \(1, 8, 8\)"),
         (np.zeros(3), r"shape \(1, 3\)"),
         (np.full((3, 8, 8), np.inf), "NaN or infinite pixels"),
