@@ -5,18 +5,23 @@ import pickle
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sklearn_hsfm import HSFMClassifierCV, ValidationSet, __version__
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, __version__
 from sklearn_hsfm.__main__ import main
 from sklearn_hsfm._cli._errors import one_line_errors
+from sklearn_hsfm._cli._head_file import load_head, save_head
 from sklearn_hsfm.datasets import load_digit_dominoes
 from tests.digit_images import SPLITS, write_class_folders, write_waterbirds
 from tests.evil_pickle import Evil
+from tests.test_fuzz_files import outcome
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
 COMMANDS = re.findall(r"^\$ python -m sklearn_hsfm (.*)$", PAGE.read_text(), re.M)
@@ -181,6 +186,26 @@ def test_a_head_is_believed_in_nothing(npz, capsys):
         np.savez("changed.npz", **{**arrays, **changes})
         line = refused(capsys, "predict", "--head", "changed.npz", "--data", data)
         assert re.search(message, line)
+
+
+@given(st.binary(max_size=200) | st.integers(0, 5000), st.integers(1, 255))
+def test_heads_with_a_bit_turned(drawn, mask):
+    fitted = HSFMClassifier()
+    fitted.coef_, fitted.intercept_ = np.arange(3.0)[None], np.ones(1)
+    fitted.classes_ = np.array(["even", "odd"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "head.npz"
+        save_head(path, fitted, {})
+        content = bytearray(path.read_bytes())
+        if isinstance(drawn, bytes):
+            content = drawn
+        else:
+            content[drawn % len(content)] ^= mask
+        path.write_bytes(content)
+        head = outcome(lambda: load_head(path), "head.npz")
+    if head is not None:
+        np.testing.assert_array_equal(head.coef_, fitted.coef_)
+        assert head.classes_.tolist() == ["even", "odd"]
 
 
 def test_the_traceback_is_shown_where_it_is_asked_for():

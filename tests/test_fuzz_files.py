@@ -287,6 +287,25 @@ def test_tables(lines, cut):
                 assert Path(folder) in Path(path).parents
 
 
+@given(st.lists(st.tuples(NAMES, CELLS, CELLS, CELLS), max_size=4), st.integers(0, 40))
+def test_tables_of_ones_own(lines, cut):
+    text = "file_name,label,split,a\n" + "\n".join(map(",".join, lines))
+    text = text[: len(text) - cut] if cut > 20 else text
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.jpg", "b/c.jpg"):
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            (Path(folder) / name).touch()
+        (Path(folder) / "t.csv").write_text(text)
+        data = outcome(lambda: datasets.load_image_table(Path(folder) / "t.csv"), "t.csv")
+        if data is None:
+            return
+        assert len(data.X_train) == len(data.y_train) == len(data.groups_train)
+        for split in ("train", "val", "test"):
+            for path in data[f"X_{split}"] or ():
+                assert Path(folder) in Path(path).parents
+                assert Path(path).is_file()
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 7)), min_size=1, max_size=3))
 def test_caches(flips):
     entries = {bytes([i]) * 32: np.full(8, i, np.float32) for i in range(30)}
