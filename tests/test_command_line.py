@@ -172,8 +172,8 @@ def test_a_head_is_believed_in_nothing(npz, capsys):
     assert str(arrays["version"]) == __version__
     for changes, data, message in [
         ({"coef": arrays["coef"][:, 1:]}, npz, r"of shape \(128,\), and the head is for \(127,\)"),
-        ({"coef": arrays["coef"] * np.nan}, npz, "NaN or infinity"),
-        ({"intercept": np.zeros(3)}, npz, r"intercept of shape \(3,\)"),
+        ({"coef": arrays["coef"] * np.nan}, npz, "no finite numbers"),
+        ({"intercept": np.zeros(3)}, npz, r"intercept of shape \(3,\); for 2 classes"),
         ({"classes": np.zeros((2, 2))}, npz, "has classes of shape"),
         ({"format": "another"}, npz, "is no head"),
         ({"backbone": "resnet18"}, npz, "features that 'resnet18' makes of images"),

@@ -7,11 +7,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_hsfm.__about__ import __version__
-from sklearn_hsfm._linear_head import LinearHeadMixin, checked_head, one_row_for_two_classes
+from sklearn_hsfm._linear_head import LinearHeadMixin
 from sklearn_hsfm.datasets._npz import read_npz
 from sklearn_hsfm.extraction._whole_files import whole
 
 _FORMAT = "sklearn_hsfm head 1"
+_ARRAYS = ("coef", "intercept", "classes")
 _TEXTS = ("format", "version", "backbone", "weights", "backbone_id", "preprocess")
 
 
@@ -43,22 +44,32 @@ def load_head(path):
     if not path.is_file():
         raise FileNotFoundError(f"No head at {path.absolute()}. The command fit writes one.")
     arrays = read_npz(path)
-    wanted = {"coef", "intercept", "classes", *_TEXTS}
+    wanted = {*_ARRAYS, *_TEXTS}
     texts = {name: _text(arrays[name]) for name in _TEXTS if name in arrays}
     if not wanted <= arrays.keys() or texts["format"] != _FORMAT:
         raise ValueError(
             f"{path} is no head: it holds {sorted(arrays)}. Wanted is a file that the command fit "
             "of this version wrote with --out."
         )
-    classes = arrays["classes"]
+    head = Head()
+    head.coef_, head.intercept_, head.classes_ = (arrays[k] for k in _ARRAYS)
+    _check(path, head.coef_, head.intercept_, head.classes_)
+    head.n_features_in_, head.origin_ = head.coef_.shape[1], texts
+    return head
+
+
+def _check(path, coef, intercept, classes):
+    """Refuse arrays that are no head, as `LinearHeadMixin` predicts from it."""
     if classes.ndim != 1 or classes.dtype.kind not in "iufbU" or len(set(classes.tolist())) < 2:
         raise ValueError(f"{path} has classes of shape {classes.shape} and dtype {classes.dtype}.")
-    head, coef = Head(), arrays["coef"]
-    n_features = coef.shape[-1] if coef.ndim else 0
-    pair = checked_head((coef, arrays["intercept"]), len(classes), n_features, str(path))
-    head.coef_, head.intercept_ = one_row_for_two_classes(*pair)
-    head.classes_, head.n_features_in_, head.origin_ = classes, n_features, texts
-    return head
+    n_rows = 1 if len(classes) == 2 else len(classes)
+    if coef.ndim != 2 or len(coef) != n_rows or intercept.shape != (n_rows,):
+        raise ValueError(
+            f"{path} has coef of shape {coef.shape} and intercept of shape {intercept.shape}; for "
+            f"{len(classes)} classes they are ({n_rows}, n_features) and ({n_rows},)."
+        )
+    if any(a.dtype.kind != "f" or not np.isfinite(a).all() for a in (coef, intercept)):
+        raise ValueError(f"{path} has coef or intercept that are no finite numbers.")
 
 
 def origin_of(extractor):
