@@ -125,7 +125,9 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
         cells are lower than a sample with the attribute would have.
     best_score_ : float
         With edits, the score of the mean on out-of-fold logits; else the lowest accuracy
-        after the repair. It chose what it scores: a little optimistic about its cell.
+        after the repair. It chose what it scores: a little optimistic about its cell. That cell
+        is a class where nothing was found, and who was not found may do worse. Of a network that
+        was trained on ``X`` the features of ``X`` tell more than those of new samples will.
     best_cell_ : str
         The cell with the lowest accuracy after the repair.
     best_score_interval_ : tuple of float
