@@ -4,17 +4,12 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
-from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._core.problem import Problem
-from sklearn_hsfm._core.rows import rows_of, standardized
-from sklearn_hsfm._core.solve import solve
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
@@ -194,7 +189,7 @@ or callable, default="auto"
         "place_threshold": ["boolean"],
         "validation_fraction": [_FRACTION],
         "clip_norm": [None, *_POSITIVE],
-        "device": [str, torch.device],
+        "device": "no_validation",  # resolve_device says more
         "dtype": [StrOptions({"float32", "float64"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -279,6 +274,8 @@ or callable, default="auto"
         UserWarning
             If the validation rows are a part of ``X``, in which a shortcut holds as in training.
         """
+        from sklearn_hsfm._core.device import resolve_device  # torch is for fitting alone
+
         X, y = check_training_rows(self, X, y)
         device = resolve_device(self.device)
         rng = check_random_state(self.random_state)
@@ -312,6 +309,10 @@ or callable, default="auto"
         return self
 
     def _solve(self, split, support, head, scaler, mined, record, device):
+        from sklearn_hsfm._core.problem import Problem
+        from sklearn_hsfm._core.rows import rows_of, standardized
+        from sklearn_hsfm._core.solve import solve
+
         problem = Problem.from_arrays(
             standardized(split.X[support], scaler)[None],
             split.y[support],

@@ -12,8 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_hsfm import _candidates, selection
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
-from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._core.rows import rows_of
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
@@ -327,6 +325,8 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
             If no repair can be shown to help, or the validation set is too small for the folds
             or the judge; see Notes.
         """
+        from sklearn_hsfm._core.device import resolve_device  # torch is for fitting alone
+
         settings = self._settings()
         X, y = check_training_rows(self, X, y)
         if groups is not None:
@@ -466,6 +466,8 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
 
     def _race(self, settings, starts, split, supports, held_out, scaler, judge, device):
         """Return the race of the settings."""
+        from sklearn_hsfm._core.rows import rows_of
+
         penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
         most_penalised = np.argmin(penalties)
 

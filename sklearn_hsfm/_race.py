@@ -17,9 +17,6 @@ from sklearn.utils import gen_batches
 from sklearn.utils.parallel import delayed
 
 from sklearn_hsfm._candidates import Choice, normalized, out_of_fold
-from sklearn_hsfm._core.metagradient import multiplications
-from sklearn_hsfm._core.problem import Problem, batch_size
-from sklearn_hsfm._core.solve import every_head
 from sklearn_hsfm._parallel import results
 from sklearn_hsfm._progress import bar
 
@@ -147,6 +144,8 @@ class Race:
 
     def _multiplications(self):
         """Return about how many an epoch of one problem takes."""
+        from sklearn_hsfm._core.metagradient import multiplications
+
         (_, n, d), R = self.supports.shape, self.starts.shape[1]
         most = max(s["Khard"] for s in self.settings)
         m = int(np.minimum(np.bincount(self.shared["y_val"]), most).sum())
@@ -225,6 +224,8 @@ class Race:
 
     def _batch_size(self, heads, supports):
         """Return how many problems to solve at once."""
+        from sklearn_hsfm._core.problem import batch_size
+
         n_hard = max(s["Khard"] for s in self.settings) * max(2, heads.shape[1])
         n, d = supports.shape[1:]
         sizes = {"d": d, "dtype": self.shared["dtype"], "device": self.shared["device"]}
@@ -276,6 +277,9 @@ def more_work(shown, epochs):
 
 def _every_head(settings, supports, heads, mined, shared, steps):
     """Return every second head of some problems, (B, n_epochs / 2 + 1, R, d + 1), and supports."""
+    from sklearn_hsfm._core.problem import Problem
+    from sklearn_hsfm._core.solve import every_head
+
     d = supports.shape[-1]
     problem = Problem.from_arrays(
         support=supports, heads=(heads[..., :-1], heads[..., -1]), mined=mined, **shared

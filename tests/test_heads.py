@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_hsfm import ValidationSet, heads, selection
 from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
-from sklearn_hsfm.heads import _base, _clp, _group_dro, _lff
+from sklearn_hsfm.heads import _base, _group_dro, _lff, _perturbation
 from sklearn_hsfm.heads._descent import Adam, balanced_over
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 from tests.test_heads_checks import QUICK
@@ -176,7 +176,7 @@ def test_the_ten_characteristics_of_clp():
     W, X, y = rng.normal(size=(3, 5)), rng.normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 1])
     X[:, -1] = 1
     share, means = torch.tensor([2, 3, 1]) / 6, torch.tensor(rng.normal(size=(2, 3)))
-    found = _clp.characteristics(*(torch.tensor(a) for a in (W, X, y)), share, means).numpy()
+    found = _perturbation.characteristics(*(torch.tensor(a) for a in (W, X, y)), share, means).numpy()
     z = X @ W.T
     P = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     for i, c in enumerate(y):

@@ -4,7 +4,6 @@ import warnings
 from numbers import Real
 
 import numpy as np
-import torch
 from scipy.special import logsumexp
 
 from sklearn_hsfm._compat import Interval, one_or_several
@@ -280,6 +279,8 @@ class CVaRDROClassifier(LastLayerClassifier):
         self.progress = progress
 
     def _stacks(self, rows, shared, settings, seed):
+        import torch  # for fitting alone
+
         n_classes = len(self.classes_)
 
         def slopes(logits, batch):
