@@ -9,13 +9,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
+from sklearn_hsfm._init_head import A_HEAD, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
     finite_head,
     fitted_scaler,
-    initial_head,
     one_row_for_two_classes,
     to_raw,
 )
@@ -61,12 +61,15 @@ class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Standardise the features with the mean and deviation of ``X``, and fold the scaler
         into ``coef_``. The rates then mean the same for features of any scale. The published
         procedure works on raw features: False.
-    init_head : None, estimator or tuple, default=None
+    init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
         The ERM head to start from. None fits a `LogisticRegression`, with ``C=0.01`` on
         standardised and ``C=1`` on raw features. A linear classifier is taken as it is when
         fitted, else cloned and fitted on ``X, y``; inside a search wrap a fitted one in
         `sklearn.frozen.FrozenEstimator`, since searches clone. A tuple ``(coef, intercept)``
-        of shapes (n_classes, n_features) and (n_classes,) is the last layer of a network.
+        of shapes (n_classes, n_features) and (n_classes,), arrays or tensors, and an
+        ``nn.Linear`` are the last layer of a network. Of a network that is passed itself, the
+        last linear layer must be the only one of that shape, and read ``X`` better than chance.
+        Rows are in the order of ``classes_``; those that cannot be are warned of.
     selection : {"auto", "worst_group", "worst_class", "accuracy", "tail_loss", "last"} \
 or callable, default="auto"
         The rule of `sklearn_hsfm.selection` that chooses the epoch to keep; of equal epochs
@@ -183,7 +186,7 @@ or callable, default="auto"
         "inner_lr": _POSITIVE,
         "outer_lr": _POSITIVE,
         "standardize": ["boolean"],
-        "init_head": [None, tuple, list, HasMethods("fit")],
+        "init_head": [None, *A_HEAD],
         "selection": [StrOptions({"auto", *rules.RULES}), callable],
         "selection_fraction": [None, _FRACTION],
         "place_threshold": ["boolean"],

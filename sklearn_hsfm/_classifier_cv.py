@@ -11,12 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm import _candidates, selection
 from sklearn_hsfm._classifier import draw_support
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
+from sklearn_hsfm._compat import Interval, StrOptions, _fit_context, validate_data
+from sklearn_hsfm._init_head import A_HEAD, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
     fitted_scaler,
-    initial_head,
     one_row_for_two_classes,
     to_raw,
 )
@@ -90,7 +90,7 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
         Support rows of each class; "auto" is 32 over the number of classes, 2 at least.
     T, KH, Khard, epochs : int, default=5, 5, 32, 30
         As in `HSFMClassifier`. Many short fits make a better average than a few long ones.
-    init_head : None, estimator or tuple, default=None
+    init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
         As in `HSFMClassifier`: one more head to start from.
     device, dtype : default="auto", "float32"
         As in `HSFMClassifier`.
@@ -244,7 +244,7 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
         "KH": _COUNT,
         "Khard": _COUNT,
         "epochs": [Interval(Integral, EVERY, None, closed="left")],
-        "init_head": [None, tuple, list, HasMethods("fit")],
+        "init_head": [None, *A_HEAD],
         "device": "no_validation",  # resolve_device says more
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [None, Integral],

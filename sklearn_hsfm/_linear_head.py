@@ -1,23 +1,20 @@
-"""Linear heads as arrays: predicting with one, and taking one from elsewhere."""
+"""Linear heads as arrays: predicting with one, their forms, and the way back to torch."""
 
 import numpy as np
-from scipy.sparse import issparse
 from scipy.special import expit, log_softmax
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import validate_data
+from sklearn_hsfm._version import VersionMixin
 
 _AT_ONCE_BYTES = 2**29  # of rows; more are read in chunks
 _CHUNK_BYTES = 2**26
-_OR_A_TUPLE = ", or pass a tuple (coef, intercept) in the order of np.unique(y)"
 
 
-class LinearHeadMixin:
+class LinearHeadMixin(VersionMixin):
     """Predict from ``coef_``, ``intercept_`` and ``classes_``, in numpy.
 
     The arrays have the shapes that scikit-learn's linear classifiers give them: one row
@@ -91,6 +88,28 @@ class LinearHeadMixin:
         index = logits.argmax(1) if logits.ndim == 2 else (logits > 0).astype(np.intp)
         return self.classes_[index]
 
+    def to_torch(self, dtype="float32"):
+        """Return the head as a layer of torch, one row a class.
+
+        Parameters
+        ----------
+        dtype : str or torch.dtype, default="float32"
+            Of its numbers, such as that of the network.
+
+        Returns
+        -------
+        torch.nn.Linear
+            From ``n_features_in_`` features to ``n_classes`` logits in the order of ``classes_``,
+            whose softmax is `predict_proba`; for two classes, too.
+
+        Raises
+        ------
+        ValueError
+            If ``dtype`` is none of floating point, or does not hold the head.
+        """
+        check_is_fitted(self)
+        return linear_layer(*one_row_per_class(self.coef_, self.intercept_), dtype)
+
 
 def log_probabilities(logits):
     """Return log-probabilities of shape (n_samples, n_classes) for logits (n_samples, R)."""
@@ -161,104 +180,21 @@ def to_raw(coef, intercept, scaler):
     return coef, intercept - coef @ scaler.mean_
 
 
-def initial_head(init_head, X, y, classes, scaler):
-    """Return the head to start from, in the units of the (standardised) features.
+def linear_layer(coef, intercept, dtype="float32"):
+    """Return a head, one row a class, as an ``nn.Linear``."""
+    import torch  # predicting needs none
 
-    Parameters
-    ----------
-    init_head : None, estimator or tuple
-        As in `HSFMClassifier`.
-    X : ndarray of shape (n_samples, n_features)
-        Raw training features.
-    y : ndarray of shape (n_samples,)
-        Training labels as indices into ``classes``.
-    classes : ndarray of shape (n_classes,)
-    scaler : StandardScaler or None
-
-    Returns
-    -------
-    coef : ndarray of shape (n_classes, n_features)
-    intercept : ndarray of shape (n_classes,)
-    """
-    if init_head is None:
-        model = default_head(standardized=scaler is not None)
-        model.fit(X if scaler is None else scaler.transform(X), y)
-        return one_row_per_class(model.coef_, model.intercept_)
-    if isinstance(init_head, tuple | list):
-        pair = _from_arrays(init_head)
-    else:
-        pair = head_of(init_head, X, y, classes, "init_head", _OR_A_TUPLE)
-    head = checked_head(pair, len(classes), X.shape[1], "init_head")
-    return to_standardized(*head, scaler)
-
-
-def default_head(*, standardized):
-    """Return the unfitted ERM head that ``init_head=None`` stands for."""
-    # Standardised features of a deep network separate the training rows, so the penalty
-    # sets the norm of the head; raw features keep scikit-learn's default.
-    return LogisticRegression(C=0.01 if standardized else 1.0, max_iter=1000)
-
-
-def _from_arrays(pair):
-    if len(pair) != 2:
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise ValueError(
-            f"init_head has {len(pair)} elements; as a tuple it must be (coef, intercept)."
+            f"dtype={dtype!r} is no floating point type of torch, such as 'float32' or 'bfloat16'."
         )
-    return pair
-
-
-def head_of(estimator, X, y, classes, name, advice="", **known):
-    """Return the head of a linear classifier, fitted on rows if it is not yet, as it stores it.
-
-    ``name`` is the parameter that it came as, ``advice`` ends errors; ``known`` is for ``fit``.
-    """
-    if not hasattr(estimator, "coef_"):
-        estimator = clone(estimator).fit(X, classes[y], **known)
-    if not (hasattr(estimator, "coef_") and hasattr(estimator, "classes_")):
-        raise ValueError(
-            f"{name}={estimator!r} has no coef_ and classes_ after fit; it must be a linear "
-            f"classifier, such as LogisticRegression{advice}."
-        )
-    seen = np.asarray(estimator.classes_)
-    if not np.array_equal(seen, classes):
-        raise ValueError(
-            f"{name} was fitted on the classes {seen.tolist()}, but y has {classes.tolist()}. "
-            f"Fit it on the same labels{advice}."
-        )
-    return estimator.coef_, estimator.intercept_
-
-
-def checked_head(pair, n_classes, n_features, name):
-    """Return (coef, intercept), one row a class, after checking that they are such a head."""
-    coef, intercept = _as_numbers(pair, name)
-    _check_shapes(coef, intercept, n_classes, n_features, name)
-    return one_row_per_class(coef, intercept)
-
-
-def _as_numbers(pair, name):
-    """Return (coef, intercept) as arrays of finite numbers."""
-    try:
-        # scikit-learn's sparsify() makes coef_ a sparse matrix.
-        coef, intercept = (
-            np.asarray(a.toarray() if issparse(a) else a, dtype=np.float64) for a in pair
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no head (coef, intercept) of numbers: {error}") from error
-    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        raise ValueError(f"{name} contains NaN or infinity; give finite coef, intercept.")
-    return coef, intercept
-
-
-def _check_shapes(coef, intercept, n_classes, n_features, name):
-    rows = {n_classes} | ({1} if n_classes == 2 else set())
-    intercept = np.atleast_1d(intercept)
-    if coef.ndim != 2 or coef.shape[1] != n_features or len(coef) not in rows:
-        raise ValueError(
-            f"{name} has coef of shape {coef.shape}; X and y want "
-            f"({n_classes}, {n_features}): one row a class, one column a feature."
-        )
-    if intercept.shape != (len(coef),):
-        raise ValueError(
-            f"{name} has intercept of shape {intercept.shape}; its coef of shape "
-            f"{coef.shape} wants ({len(coef)},). For a head without one pass zeros."
-        )
+    weight, bias = (torch.tensor(a, dtype=torch.float64).to(kind) for a in (coef, intercept))
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise ValueError(f"The head has weights up to {abs(coef).max():.3g}, too large for {kind}.")
+    # Without weights at first: those would come from torch's global generator.
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, weight.shape[1], len(weight), dtype=kind)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return layer

@@ -176,7 +176,9 @@ def test_the_ten_characteristics_of_clp():
     W, X, y = rng.normal(size=(3, 5)), rng.normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 1])
     X[:, -1] = 1
     share, means = torch.tensor([2, 3, 1]) / 6, torch.tensor(rng.normal(size=(2, 3)))
-    found = _perturbation.characteristics(*(torch.tensor(a) for a in (W, X, y)), share, means).numpy()
+    found = _perturbation.characteristics(
+        *(torch.tensor(a) for a in (W, X, y)), share, means
+    ).numpy()
     z = X @ W.T
     P = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     for i, c in enumerate(y):

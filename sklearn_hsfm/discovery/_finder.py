@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._validation_set import check_training_rows, class_indices
+from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.discovery import _clusters, _environments, _mistakes, _residual
 from sklearn_hsfm.discovery._evidence import (
     CERTAIN_FROM,
@@ -28,7 +29,7 @@ _METHODS = {  # how to split samples, and how to score new ones
 }
 
 
-class ShortcutFinder(BaseEstimator):
+class ShortcutFinder(VersionMixin, BaseEstimator):
     """Find the samples that a shortcut hurts, from class labels alone.
 
     A classifier that leans on a shortcut, such as the background, is wrong where the shortcut

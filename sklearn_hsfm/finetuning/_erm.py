@@ -16,6 +16,7 @@ from torch import nn
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
+from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.extraction._backbones import check_head, load_network
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._engines import torch_engine
@@ -32,7 +33,7 @@ _COUNT = [Interval(Integral, 1, None, closed="left")]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 
 
-class ERMClassifier(ClassifierMixin, BaseEstimator):
+class ERMClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune a backbone and its head end to end, by plain empirical risk minimisation.
 
     Parameters

@@ -7,7 +7,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from sklearn_hsfm import selection as rules
-from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, one_or_several
+from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
+from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._validation_set import stratified_part
@@ -41,7 +42,7 @@ class AFRClassifier(LastLayerClassifier):
         Weight classes equally on top.
     holdout : float, default=0.2
         Part of the training rows that the ERM head does not see and that are reweighted.
-    init_head : None, estimator or tuple, default=None
+    init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
         The ERM head, as in `HSFMClassifier`; one that is fitted already has seen all rows.
     solver : {"gd", "lbfgs"}, default="gd"
         Full-batch descent, as published, with a candidate every fifth step, or the minimum.
@@ -114,7 +115,7 @@ class AFRClassifier(LastLayerClassifier):
         "reg": one_or_several(NOT_NEGATIVE),
         "class_balance": ["boolean"],
         "holdout": FRACTION,
-        "init_head": [None, tuple, list, HasMethods("fit")],
+        "init_head": [None, *A_HEAD],
         "solver": [StrOptions({"gd", "lbfgs"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "steps": [Interval(Integral, 1, None, closed="left")],

@@ -11,18 +11,16 @@ from sklearn.utils import check_random_state
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._candidates import calibrated_scale
 from sklearn_hsfm._compat import (
-    HasMethods,
     Interval,
     StrOptions,
     _fit_context,
     one_or_several,
 )
+from sklearn_hsfm._init_head import A_HEAD, given_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
-    checked_head,
     finite_head,
-    head_of,
     one_row_for_two_classes,
 )
 from sklearn_hsfm._validation_set import ValidationSet, check_training_rows, split_validation
@@ -37,8 +35,9 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    first, second : estimator
-        Linear classifiers; fitted ones are taken as they are, others are cloned and fitted.
+    first, second : estimator, tuple, torch.nn.Linear or network
+        Linear classifiers; fitted ones are taken as they are, others are cloned and fitted. Or
+        heads from elsewhere, as ``init_head`` of `HSFMClassifier`.
     alpha : float or tuple of float, default=0.5
         Share of ``second``; of several, validation rows choose, of equals the first.
     balance : {"none", "temperature"}, default="temperature"
@@ -105,8 +104,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     }
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "first": [HasMethods("fit")],
-        "second": [HasMethods("fit")],
+        "first": A_HEAD,
+        "second": A_HEAD,
         "alpha": one_or_several(Interval(Real, 0, 1, closed="both")),
         "balance": [StrOptions({"none", "temperature"})],
         "selection": [StrOptions({"auto", *rules.RULES}), callable],
@@ -221,14 +220,14 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     def _head(self, name, split, known):
         """Return a head, of the estimator fitted on the rows of the split if it is not yet."""
         estimator = getattr(self, name)
-        takes = inspect.signature(estimator.fit).parameters
+        fit = getattr(estimator, "fit", None)
+        takes = {} if fit is None else inspect.signature(fit).parameters
         given = {"X_val": split.X_val, "y_val": self.classes_[split.y_val], **known}
         if isinstance(estimator, LinearHeadMixin):  # of this package: any number of rows will do
             held = ValidationSet(given["X_val"], given["y_val"], known["groups_val"])
             given = {**known, "X_val": held, "groups_val": None}
         given = {k: v for k, v in given.items() if k in takes and v is not None}
-        pair = head_of(estimator, split.X, split.y, self.classes_, name, **given)
-        return checked_head(pair, len(self.classes_), split.X.shape[1], name)
+        return given_head(estimator, split.X, split.y, self.classes_, name, **given)
 
     def _balanced(self, head, split):
         if self.balance == "none":

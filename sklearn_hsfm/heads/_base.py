@@ -14,12 +14,12 @@ from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
+from sklearn_hsfm._init_head import initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
     finite_head,
     fitted_scaler,
-    initial_head,
     one_row_for_two_classes,
     to_raw,
 )

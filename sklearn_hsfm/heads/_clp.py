@@ -164,7 +164,9 @@ class CLPClassifier(LastLayerClassifier):
         shifts_of.append(np.zeros(len(rows.y)))
         rates = {**setting, "perturbation_lr": self.perturbation_lr}
         size = {"epochs": self.epochs, "batch_size": self.batch_size}
-        yield from perturbed_heads(*data, shifts_of[-1], len(self.classes_), **rates, **size, rng=rng)
+        yield from perturbed_heads(
+            *data, shifts_of[-1], len(self.classes_), **rates, **size, rng=rng
+        )
 
     def _report(self, shared, chosen):
         self.perturbations_ = shared[-1][chosen]

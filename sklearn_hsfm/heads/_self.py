@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import log_softmax
 
-from sklearn_hsfm._compat import HasMethods, StrOptions, one_or_several
+from sklearn_hsfm._compat import StrOptions, one_or_several
+from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._validation_set import mined_and_selecting
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, POSITIVE, LastLayerClassifier, erm_head
@@ -30,7 +31,7 @@ class SELFClassifier(LastLayerClassifier):
         Full-batch steps, each a candidate.
     early_epochs : int, default=1
         Epochs of descent that make the early-stopped head.
-    init_head : None, estimator or tuple, default=None
+    init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
         The ERM head, as in `HSFMClassifier`.
     selection : str or callable, default="auto"
         How validation rows choose step and setting: a rule of `sklearn_hsfm.selection`;
@@ -95,7 +96,7 @@ class SELFClassifier(LastLayerClassifier):
         "lr": one_or_several(POSITIVE),
         "steps": COUNT,
         "early_epochs": COUNT,
-        "init_head": [None, tuple, list, HasMethods("fit")],
+        "init_head": [None, *A_HEAD],
         **CHOOSING,
     }
 
