@@ -170,7 +170,7 @@ def test_classifiers_that_are_not_linear_are_refused():
     for given in (calibrated, scaled):
         with pytest.raises(ValueError, match="no coef_ and classes_ after fit"):
             start(given, 3)
-        with pytest.raises(ValueError, match="is fitted and has no coef_.* calibrated"):
+        with pytest.raises(ValueError, match=r"is fitted and has no coef_.* calibrated"):
             start(clone(given).fit(X, y), 3)
     with pytest.raises(ValueError, match="rows are pairs of classes"):  # three rows, of pairs
         start(SVC(kernel="linear").fit(X, y), 3)

@@ -51,6 +51,10 @@ class LastLayer(NamedTuple):
     module: nn.Module
     end: str  # what follows it, a key of _ENDS
 
+    def output(self, logits):
+        """Return what the network makes of what the layer gives, averaged over space."""
+        return _ENDS[self.end](logits)
+
 
 class _Call(NamedTuple):
     name: str
@@ -102,6 +106,11 @@ def tensor_of(output, layer="output"):
             "that returns it."
         )
     return tensors[0]
+
+
+def vectors_among(output, n):
+    """Return those of the tensors of an output that have a vector for each sample, (n, ...)."""
+    return [out.reshape(n, -1) for out in _tensors(output) if out.shape[:1] == (n,)]
 
 
 def tapped(network, tap):
@@ -196,7 +205,7 @@ def _warn_of_scores(calls, out):
 
 def _proven(calls, n):
     """Return the last linear layer whose product is the output of the network."""
-    outputs = [out.reshape(n, -1) for out in _tensors(calls[-1].left) if out.shape[:1] == (n,)]
+    outputs = vectors_among(calls[-1].left, n)
     # Of a network that was not trained a normalisation changes nothing, and proves nothing.
     normed = [call.entered for call in calls if isinstance(call.module, _NORMS)]
     for call in filter(_is_linear, reversed(calls)):
