@@ -19,7 +19,6 @@ from torch import nn
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.extraction._backbones import Backbone, load_network
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._cache import FeatureCache
@@ -28,10 +27,11 @@ from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._keys import Keys, fill
 from sklearn_hsfm.extraction._last_layer import proof_batch
 from sklearn_hsfm.extraction._precision import check_alone, close_precision
+from sklearn_hsfm.extraction._with_network import WithNetworkMixin
 
 
 class FeatureExtractor(
-    VersionMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    WithNetworkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Features of a frozen backbone, from images.
 

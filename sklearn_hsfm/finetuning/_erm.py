@@ -16,13 +16,13 @@ from torch import nn
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
-from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.extraction._backbones import check_head, load_network
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._last_layer import Tap, proof_batch
 from sklearn_hsfm.extraction._seeds import seeded
+from sklearn_hsfm.extraction._with_network import WithNetworkMixin
 from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
 from sklearn_hsfm.finetuning._head import with_head
 from sklearn_hsfm.finetuning._run import make_net, parts_of, trained
@@ -33,7 +33,7 @@ _COUNT = [Interval(Integral, 1, None, closed="left")]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 
 
-class ERMClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
+class ERMClassifier(WithNetworkMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune a backbone and its head end to end, by plain empirical risk minimisation.
 
     Parameters
