@@ -26,9 +26,13 @@ PARTS = {
     ),
     "discovery": (["discovery"], ["discovery", "reweighting", "cells"]),
     "classifier": (
-        ["_classifier.py", "_linear_head.py", "_labels.py", "_param_grid.py", "_looks_alike.py"],
-        ["classifier", "values", "validation_set", "looks_alike", "classifier_cv"],
+        [
+            *("_classifier.py", "_linear_head.py", "_init_head.py", "_labels.py"),
+            *("_param_grid.py", "_looks_alike.py"),
+        ],
+        ["classifier", "init_head", "values", "validation_set", "looks_alike", "classifier_cv"],
     ),
+    "deployment": (["deployment"], ["repaired", "deploy"]),
     "heads": (["heads"], ["heads", "values"]),
     "inspection": (["inspection"], ["inspection", "report", "decoding"]),
 }
