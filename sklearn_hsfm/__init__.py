@@ -14,16 +14,8 @@ _LAZY = {  # the room of each name that is loaded when it is asked for
     "repaired": "deployment",
 }
 
-__all__ = [
-    "FeatureExtractor",
-    "HSFMClassifier",
-    "HSFMClassifierCV",
-    "ShortcutFinder",
-    "ValidationSet",
-    "__version__",
-    "paper_settings",
-    "repaired",
-]
+# Without those: a star should load no torch either.
+__all__ = ["HSFMClassifier", "HSFMClassifierCV", "ValidationSet", "__version__", "paper_settings"]
 
 
 def __getattr__(name):
