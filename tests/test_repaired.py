@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -212,6 +213,38 @@ def test_maps_and_tokens_are_averaged_behind_the_layer(last, batch):
         repaired(Maps(nn.Conv2d(D, 5, 1), nn.ReLU()), clf, batch)
 
 
+def test_a_network_without_a_head_gets_one_behind_it(small, batch, scenes):
+    clf = fitted(HSFMClassifier(**QUICK), 3)
+    small.fc = nn.Identity()
+    with pytest.raises(ValueError, match="No linear layer of the Small is proven"):
+        repaired(small, clf, batch)  # a convolution gives eight numbers, too
+    pooled = nn.Conv2d(3, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    small = nn.Sequential(*pooled, nn.Unflatten(1, (2, D)), _Mean(1))
+    wanted = clf.predict_proba(small(batch).detach().numpy())
+    home = repaired(small, clf, batch)
+    assert [name for name, _ in home.named_children()] == ["features", "head"]
+    np.testing.assert_allclose(probabilities(home, batch), wanted, atol=1e-5)
+    X, y = scenes
+    for layer in ("pool", "output"):
+        headless = Small()
+        if layer == "pool":
+            headless.fc = nn.Identity()
+        pipe = make_pipeline(extractor(headless, layer=layer), LogisticRegression()).fit(X, y)
+        for network in (headless, None):
+            home = repaired(network, pipe, X)
+            found = probabilities(home, torch.stack([to_float(x) for x in X]))
+            np.testing.assert_allclose(found, pipe.predict_proba(X), atol=1e-5)
+
+
+class _Mean(nn.Module):
+    def __init__(self, axis):
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x):
+        return x.mean(self.axis)
+
+
 def test_outputs_of_several_tensors(small, batch):
     class Both(nn.Module):
         def __init__(self):
@@ -322,14 +355,19 @@ def test_what_is_no_network_is_refused(small, batch):
         repaired(small, clf, batch.numpy())
 
 
+def _texts():
+    return make_pipeline(CountVectorizer(), LogisticRegression()).fit(["a b", "c cd"], [0, 1])
+
+
 def test_classifiers_that_are_no_linear_head_are_refused(small, batch):
     for clf, message in [
         (make_pipeline(PCA(D), LogisticRegression()), "head there is a PCA, which a last layer"),
         (SVC(), "ends in a SVC, which is no linear head"),
+        (_texts(), r"first step is a CountVectorizer, which holds no .*pipe\[1:\]"),
         (SVC(kernel="linear"), "decides otherwise than the SVC"),
     ]:
         with pytest.raises(ValueError, match=message):
-            repaired(small, fitted(clf, 3), batch)
+            repaired(small, clf if hasattr(clf, "classes_") else fitted(clf, 3), batch)
 
 
 # --- from images
@@ -368,7 +406,7 @@ def test_a_pipeline_from_images(small, scenes, scaled):
 def test_features_of_another_layer_have_no_way_home(small, scenes):
     X, y = scenes
     pipe = make_pipeline(extractor(small, layer="stem"), LogisticRegression()).fit(X, y)
-    with pytest.raises(ValueError, match=r"must be those of layer='pool'"):
+    with pytest.raises(ValueError, match=r"must be those of layer='pool', or"):
         repaired(None, pipe, X)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -40,7 +41,8 @@ class Parts(NamedTuple):
     def tap(self):
         """Where in that network the features are."""
         own = getattr(self.source, "_tap", None)
-        return Tap(self.source._head_name, before=True) if own is None else own
+        name = getattr(self.source, "_head_name", None)
+        return own if name is None else Tap(name, before=True)
 
 
 def parts_of(clf):
@@ -59,6 +61,11 @@ def parts_of(clf):
     steps = [step for _, step in clf.steps] if isinstance(clf, Pipeline) else [clf]
     steps = [_inside(step) for step in steps if step is not None and step != "passthrough"]
     source = steps.pop(0) if isinstance(steps[0], FeatureExtractor) else None
+    if source is None and len(steps) > 1 and not get_tags(steps[0]).input_tags.two_d_array:
+        raise ValueError(
+            f"The first step is a {type(steps[0]).__name__}, which holds no network that could be "
+            "repaired. Pass what is behind it, as clf=pipe[1:], with the network and a batch."
+        )
     *between, head = steps or [source]
     if not all(hasattr(head, a) for a in ("coef_", "intercept_", "classes_")):
         raise ValueError(

@@ -1,17 +1,19 @@
 """repaired: a copy of a network with a repaired head in the place of its last layer."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import nn
 
+from sklearn_hsfm._linear_head import linear_layer
 from sklearn_hsfm._networks import unwrapped
 from sklearn_hsfm.deployment._parts import parts_of
 from sklearn_hsfm.extraction._batches import preprocessed
 from sklearn_hsfm.extraction._images import Images
-from sklearn_hsfm.extraction._last_layer import last_layer, tapped, vectors_among
+from sklearn_hsfm.extraction._last_layer import Tap, last_layer, tapped, vectors_among
 
 _IMAGES = 32  # of those that are passed, looked at
 _OFF = 1e-3  # relative error of the features of one network, computed twice in float32
@@ -23,7 +25,8 @@ def repaired(network, clf, X):
     """Return a copy of a network whose last layer is a repaired head.
 
     The last layer is the one whose product is the output of the network, as a forward pass
-    proves. The copy is then compared with ``clf`` on the same samples, and is given back only if
+    proves; a network that returns the features, as its head was taken off, gets one behind it.
+    The copy is then compared with ``clf`` on the same samples, and is given back only if
     it decides as ``clf`` does on the features that enter that layer.
 
     Parameters
@@ -86,7 +89,7 @@ def repaired(network, clf, X):
     network = _checked(parts.network() if network is None else network, parts)
     network = _copied(unwrapped(network)).eval()
     network, batch = _as_called(network, X, parts)
-    last = _last(network, batch)
+    network, last = _with_last(network, batch, parts)
     layer, name = last.module, last.tap.module
     name = (name.removeprefix(_INSIDE) if isinstance(network, _Called) else name) or "itself"
     _check_kind(layer, name, last.end, len(parts.classes))
@@ -169,10 +172,17 @@ def _as_called(network, X, parts):
     return network, torch.stack(batch).to(parameter.device, parameter.dtype)
 
 
-def _last(network, batch):
-    last = last_layer(network, batch)
+def _with_last(network, batch, parts):
+    """Return the network and its last layer; one that returns the features gets one behind it."""
+    last = None if parts.tap == Tap("") else last_layer(network, batch)
+    if last is None and _returns_features(network, batch, parts):
+        head = linear_layer(parts.coef, parts.intercept)
+        parameter = next(network.parameters(), torch.zeros(0))
+        head = head.to(parameter.device, parameter.dtype).requires_grad_(parameter.requires_grad)
+        network = nn.Sequential(OrderedDict(features=network, head=head)).eval()
+        last = last_layer(network, batch)
     if last is not None:
-        return last
+        return network, last
     kinds = {n: type(m) for n, m in network.named_modules() if "quant" in type(m).__module__}
     if kinds:
         name, kind = list(kinds.items())[-1]
@@ -184,6 +194,17 @@ def _last(network, batch):
         f"No linear layer of the {type(network).__name__} is proven to give its output: something "
         "behind the last one changes it, or there is none. Let the network return logits."
     )
+
+
+def _returns_features(network, batch, parts):
+    """Return whether what a network returns are the features, as where its head was taken off."""
+    with torch.no_grad():
+        out = network(batch)
+    if not isinstance(out, torch.Tensor) or out.shape != (len(batch), parts.coef.shape[1]):
+        return False
+    linear = (m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d))
+    # Where a linear layer gives as many numbers, they may be scores; only an extractor knows.
+    return parts.source is not None or all(len(m.weight) != out.shape[1] for m in linear)
 
 
 def _check_kind(layer, name, end, n_classes):
@@ -242,7 +263,7 @@ def _check_features(network, features, batch, name, parts):
             f"What enters the last layer of the network, {name!r}, are not the features that the "
             f"{parts.name} was fitted on: they are {off:.1%} off those of its own "
             f"{type(parts.source).__name__}. Pass the network with the weights that it has, or "
-            "network=None; its features must be those of layer='pool'."
+            "network=None; its features must be those of layer='pool', or what it returns."
         )
 
 
