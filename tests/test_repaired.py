@@ -309,6 +309,8 @@ def _normed(network):
 
 def _quantised(network):
     network.fc = type("Linear", (nn.Module,), {"__module__": "torch.ao.nn.quantized.dynamic"})()
+    packed = {"__module__": "torch.ao.nn.quantized.modules.linear"}
+    network.fc._packed_params = type("LinearPackedParams", (nn.Module,), packed)()
     network.fc.forward = lambda x: x[:, :2] * 3
     return network
 
@@ -328,7 +330,7 @@ def _wrapped_weights(network):
         (_pruned, r"cannot be copied \(RuntimeError.*fc.weight is a Tensor.*prune.remove"),
         (_pruned_and_run, r"'fc', is quantised, pruned .* made of weight_orig.*prune.remove"),
         (_normed, r"made of parametrizations.weight.original0, .*original1"),
-        (_quantised, r"fc is a torch.ao.nn.quantized.dynamic.Linear: a quantised layer"),
+        (_quantised, r"^fc is a torch.ao.nn.quantized.dynamic.Linear: a quantised layer"),
         (_wrapped_weights, r"fc.weight is a _Int is quantised"),
         (lambda n: nn.Sequential(n, nn.Linear(2, 5), nn.ReLU()), "No linear layer of the Seq"),
         (lambda n: nn.Sequential(n, nn.Linear(2, 5)), "2 features enter .* '1', .* fitted on 8"),

@@ -185,7 +185,8 @@ def _with_last(network, batch, parts):
         return network, last
     kinds = {n: type(m) for n, m in network.named_modules() if "quant" in type(m).__module__}
     if kinds:
-        name, kind = list(kinds.items())[-1]
+        name = [n for n in kinds if n.rpartition(".")[0] not in kinds][-1]  # and not what is in it
+        kind = kinds[name]
         raise ValueError(
             f"{name} is a {kind.__module__}.{kind.__name__}: a quantised layer holds no weights "
             "that could be replaced. Put the head into the network before it is quantised."
