@@ -451,6 +451,9 @@ def test_a_pipeline_starts_from_the_head_of_its_fine_tuned_network(small, scenes
             np.testing.assert_allclose(b[0], a[1] - a[0], atol=1e-5)
         assert head.init_head is None
         assert repaired(None, pipe, X).fc.out_features == 2
+        features = pipe["features"].transform(X)
+        pipe[1:].fit(features, y, X_val=features[:30], y_val=y[:30])  # a head as any other
+        assert np.abs(head.init_coef_[0] - own.coef_[1] + own.coef_[0]).max() > 1e-3
     given = np.ones((2, D)), np.zeros(2)  # by the user: it stays
     head = HSFMClassifier(**{**QUICK, "init_head": given})
     make_hsfm_pipeline(erm, head=head).fit(X, y, X_val=X[:30], y_val=y[:30])

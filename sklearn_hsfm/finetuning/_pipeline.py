@@ -26,10 +26,10 @@ class OwnHeadPipeline(Pipeline):
     def _fit(self, *args, **kwargs):
         """Fit and apply all steps but the last, which is then told where to start."""
         features = super()._fit(*args, **kwargs)
-        extractor, *between, head = [step for _, step in self.steps]
+        extractor, head = self.steps[0][1], self.steps[-1][1]
         backbone = getattr(extractor, "backbone_", None)
         if (
-            not between  # or what enters the head is not what entered the network's
+            len(self.steps) == 2  # or what enters the head is not what entered the network's
             and hasattr(backbone, "coef_")
             and getattr(extractor, "layer", None) == "pool"
             and getattr(head, "init_head", False) is None
