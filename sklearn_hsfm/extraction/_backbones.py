@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from sklearn_hsfm.extraction._engines import openvino_engine, torch_engine
+from sklearn_hsfm.extraction._hf import load_vision
 from sklearn_hsfm.extraction._identity import Identity, identify
 from sklearn_hsfm.extraction._last_layer import find_tap, tapped
+from sklearn_hsfm.extraction._need import need
 from sklearn_hsfm.extraction._preprocessing import Published, Ready, preprocessing_of
 from sklearn_hsfm.extraction._seeds import seeded
 from sklearn_hsfm.extraction._weights import load_file
@@ -103,6 +105,9 @@ def load_network(backbone, weights, preprocess):
         network, own, unread = _timm(backbone.removeprefix("timm:"), weights)
     elif backbone.startswith("open_clip:"):
         network, own, unread = _open_clip(backbone.removeprefix("open_clip:"), weights)
+    elif backbone.startswith("hf:"):
+        name, auto = backbone.removeprefix("hf:"), preprocess == "auto"
+        network, own, unread = load_vision(name, weights, auto, SEED)
     else:
         network, own, unread = _torchvision(backbone, weights)
     if preprocess is None:
@@ -130,7 +135,7 @@ def _torchvision(name, weights):
         raise ValueError(
             f"backbone={name!r} is not a classification model of torchvision"
             f"{'; near it: ' + ', '.join(near) if near else ''}. Models of other libraries are "
-            "'timm:NAME' and 'open_clip:NAME'; any torch module can be passed itself."
+            "'timm:NAME', 'open_clip:NAME' and 'hf:NAME'; any torch module can be passed itself."
         )
     default = models.get_model_weights(name).DEFAULT
     if weights == "DEFAULT":
@@ -152,7 +157,7 @@ def _torchvision(name, weights):
 
 
 def _timm(name, weights):
-    timm = _need("timm", "timm")
+    timm = need("timm", "timm")
     with seeded(SEED), _fetching(f"timm:{name}", weights):
         network = timm.create_model(name, pretrained=weights == "DEFAULT")
     unread = None if weights in ("DEFAULT", None) else load_file(network, weights)
@@ -172,7 +177,7 @@ class _ImageTower(nn.Module):
 
 
 def _open_clip(name, weights):
-    open_clip = _need("open_clip", "clip")
+    open_clip = need("open_clip", "clip")
     name, _, tag = name.partition("/")
     if weights == "DEFAULT":
         tags = open_clip.list_pretrained_tags_by_model(name)
@@ -207,13 +212,4 @@ def _fetching(name, weights):
             f"The weights of {name} could not be loaded ({type(error).__name__}: {error}). Where "
             "there is no network, pass the path of a file as weights=PATH, or None for random "
             "ones."
-        ) from error
-
-
-def _need(module, extra):
-    try:
-        return __import__(module)
-    except ImportError as error:
-        raise ImportError(
-            f"This backbone needs {module}: pip install 'sklearn_hsfm[{extra}]'."
         ) from error

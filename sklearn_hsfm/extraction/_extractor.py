@@ -5,14 +5,8 @@ import os
 import warnings
 from numbers import Integral
 
-import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    clone,
-)
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -20,19 +14,17 @@ from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm.extraction._backbones import Backbone, load_network
+from sklearn_hsfm.extraction._base import Extractor, check_same
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._engines import PRECISIONS, check_engine
 from sklearn_hsfm.extraction._images import Images
-from sklearn_hsfm.extraction._keys import Keys, fill
+from sklearn_hsfm.extraction._keys import Keys
 from sklearn_hsfm.extraction._last_layer import proof_batch
 from sklearn_hsfm.extraction._precision import check_alone, close_precision
-from sklearn_hsfm.extraction._with_network import WithNetworkMixin
 
 
-class FeatureExtractor(
-    WithNetworkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class FeatureExtractor(Extractor):
     """Features of a frozen backbone, from images.
 
     Parameters
@@ -289,30 +281,17 @@ class FeatureExtractor(
         check_is_fitted(self)
         return self._features_of(Images(X))
 
-    def _features_of(self, images):
-        features = np.empty((len(images), self.n_features_out_), dtype=np.float32)
-        keys = None if self.cache_dir is None else self._keys()
-        if keys is not None and not keys.gaps:
+    def _view(self, X):
+        return Images(X)
 
-            def run(rows, checked):
-                return self._run(images, rows, checked=checked)
-
-            cache = FeatureCache(self.cache_dir, self.cache_size)
-            fill(features, images, keys, cache, run, self.n_jobs)
-            return features
-        if keys is not None:
-            warnings.warn(
-                f"Nothing is kept in cache_dir={str(self.cache_dir)!r}, for network or preprocess "
-                f"hold what cannot be told from another of its kind: {', '.join(keys.gaps)}.",
-                stacklevel=4,
-            )
-        for rows, values in self._run(images, range(len(images))):
-            features[rows] = values
-        return features
+    @property
+    def _unit(self):
+        return self.batch_size
 
     def _keys(self):
         made_by = self.backbone_id_, self._gaps, self.preprocess_, self.engine, self.precision_
-        return Keys(*made_by)
+        hf = isinstance(self.backbone, str) and self.backbone.startswith("hf:")
+        return Keys(*made_by, also=("transformers",) if hf else ())
 
     def _run(self, images, rows, engine=None, precision=None, checked=None):
         """Yield rows and their features; only runs as fitted show progress."""
@@ -331,27 +310,7 @@ class FeatureExtractor(
         if not hasattr(self, "_backbone"):
             loaded = load_network(self.backbone_, self.weights, self.preprocess)
             backbone = Backbone(loaded, self.preprocess_, self._tap)
-            if backbone.network_id.digest != self.backbone_id_:
-                raise ValueError(
-                    f"backbone={self.backbone!r} with weights={self.weights!r} is no longer what "
-                    "this extractor was fitted with. Restore the weights, or fit it again."
-                )
+            named = f"backbone={self.backbone!r} with weights={self.weights!r}"
+            check_same(backbone.network_id.digest, self.backbone_id_, named)
             self._backbone = backbone
         return self._backbone
-
-    @property
-    def _n_features_out(self):
-        return self.n_features_out_
-
-    def __getstate__(self):
-        """Return the state without the network, which is loaded again when it is needed."""
-        state = dict(super().__getstate__())
-        state.pop("_backbone", None)
-        return state
-
-    def __sklearn_tags__(self):
-        """Return the tags: images are not two-dimensional."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        return tags

@@ -16,6 +16,8 @@ _MAKERS = ("torch", "torchvision", "pillow", "timm", "open_clip_torch", "openvin
 class Keys:
     """The keys of images for one network, preprocessing, engine and precision.
 
+    ``also`` are the packages whose versions count beside those that always do.
+
     Attributes
     ----------
     gaps : tuple of str
@@ -23,9 +25,10 @@ class Keys:
         be used.
     """
 
-    def __init__(self, backbone_id, gaps, preprocess, engine, precision):
+    def __init__(self, backbone_id, gaps, preprocess, engine, precision, also=()):
         own = identify(preprocess)  # at each use, for it may hold what changes
         makers = _SCHEME, backbone_id, own.digest, engine, precision, _versions()
+        makers += (_versions(also),) if also else ()
         self._settled = identify(*makers).digest.encode()
         self.gaps = gaps + own.gaps
 
@@ -72,10 +75,10 @@ def fill(features, images, keys, cache, run, n_jobs=None):
 
 
 @functools.cache
-def _versions():
+def _versions(makers=_MAKERS):
     """Return the versions of what decodes, preprocesses and multiplies."""
     found = []
-    for name in _MAKERS:
+    for name in makers:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name).partition('+')[0]}")  # not for which GPUs
     return found

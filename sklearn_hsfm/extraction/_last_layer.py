@@ -19,6 +19,7 @@ _SPACE_LAST = (  # layers whose channels are axis 1
     nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.modules.pooling._AdaptiveMaxPoolNd,
 )
+_DOCUMENTED = ("logits", "image_embeds", "pooler_output")  # of transformers' outputs, best first
 _ENDS = {  # what may follow the last layer
     "none": lambda logits: logits,
     "log_softmax": lambda logits: F.log_softmax(logits, dim=1),
@@ -94,8 +95,8 @@ def last_layer(network, batch):
 
 def tensor_of(output, layer="output"):
     """Return the tensor among what a network or module returns."""
-    logits = output.get("logits") if isinstance(output, Mapping) else None
-    for found in (output, logits, getattr(output, "logits", None)):
+    named = [output.get(n) for n in _DOCUMENTED] if isinstance(output, Mapping) else []
+    for found in (output, *named, getattr(output, "logits", None)):
         if isinstance(found, torch.Tensor):
             return found
     tensors = _tensors(output)
@@ -172,13 +173,16 @@ def _first(args, kwargs):
 
 
 def _pool(network, calls, batch):
-    found = _proven(calls, len(batch))
+    output = calls[-1].left
+    documented = isinstance(output, Mapping) and _documents_features(output)
+    found = None if documented else _proven(calls, len(batch))
     if found is not None:
         return found.tap
-    outputs = _tensors(calls[-1].left)
+    outputs = [tensor_of(output)] if documented else _tensors(output)
     if len(outputs) == 1 and outputs[0].shape[:1] == batch.shape[:1]:
         if outputs[0].ndim == 2:
-            _warn_of_scores(calls, outputs[0])
+            if not documented:
+                _warn_of_scores(calls, outputs[0])
             return Tap("")
         if outputs[0].shape[2:] == (1, 1):
             return Tap("", space=(2, 3))
@@ -189,6 +193,12 @@ def _pool(network, calls, batch):
         "averages over space or tokens, or one of: "
         f"{_names(dict(network.named_modules()))} and what is in them."
     )
+
+
+def _documents_features(output):
+    """Return whether an encoder's output names its vector, which then no layer has to prove."""
+    names = [name for name in _DOCUMENTED if isinstance(output.get(name), torch.Tensor)]
+    return names == ["pooler_output"]
 
 
 def _warn_of_scores(calls, out):
