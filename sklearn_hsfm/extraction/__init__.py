@@ -1,7 +1,8 @@
-"""From images to features: frozen backbones as a scikit-learn transformer, with a cache."""
+"""From images and texts to features: frozen backbones as transformers, with a cache."""
 
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._extractor import FeatureExtractor
 from sklearn_hsfm.extraction._shards import extract_shards
+from sklearn_hsfm.extraction._text import TextExtractor
 
-__all__ = ["FeatureCache", "FeatureExtractor", "extract_shards"]
+__all__ = ["FeatureCache", "FeatureExtractor", "TextExtractor", "extract_shards"]

@@ -45,7 +45,7 @@ def run_batches(
                 pixels = stacked([tensor.result() for tensor in tensors], batch, images)
                 waiting += [start(batch) for batch in islice(batches, 1)]
                 values = _ran(run, pixels, batch, images)
-                _check_finite(values, batch, images)
+                check_finite(values, batch, images)
                 shown.update(len(batch))
                 yield batch, values
         finally:
@@ -113,7 +113,8 @@ def _ran(run, pixels, rows, images):
         ) from error
 
 
-def _check_finite(values, rows, images):
+def check_finite(values, rows, images):
+    """Refuse features that are not finite, naming the first."""
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         raise ValueError(

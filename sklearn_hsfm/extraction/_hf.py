@@ -22,12 +22,10 @@ class Found:
     No code that comes with weights is ever run, and no kernel that a configuration names.
     """
 
-    def __init__(self, name, kind="hf"):
+    def __init__(self, name):
         self.transformers = need("transformers", "hf")
-        self.name, self.shown = name, f"{kind}:{name}"
-        self.local = os.path.isdir(name)
-        if not self.local and (os.path.isabs(name) or name.startswith((".", "~")) or not name):
-            raise ValueError(f"{self.shown!r}: there is no folder {name!r}.")
+        self.name, self.shown = name, f"hf:{name}"
+        self.local = check_folder(name, self.shown)
         with self.fetching():
             self.config = self.transformers.AutoConfig.from_pretrained(
                 name, trust_remote_code=False, attn_implementation=None
@@ -87,12 +85,21 @@ class Found:
             raise ValueError(f"{self.shown} could not be loaded ({why}).") from error
 
 
+def check_folder(name, shown):
+    """Return whether a name is that of a folder; what looks like one must be."""
+    local = os.path.isdir(name)
+    if not local and (os.path.isabs(name) or name.startswith((".", "~")) or not name):
+        raise ValueError(f"{shown!r}: there is no folder {name!r}.")
+    return local
+
+
 @contextmanager
-def quiet(transformers):
+def quiet(transformers, bars_only=False):
     """Silence the library about weights that are absent: what that means is decided here."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    if not bars_only:
+        logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
@@ -134,11 +141,8 @@ def _ways(found):
         if config.model_type == "clip":
             vision.projection_dim = config.projection_dim
         projects = config.model_type == "clip" or found.was("CLIPVisionModelWithProjection")
-        yield (
-            library.CLIPVisionModelWithProjection if projects else library.AutoModel,
-            vision,
-            False,
-        )
+        factory = library.CLIPVisionModelWithProjection if projects else library.AutoModel
+        yield factory, vision, False
     if type(config) in library.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
         yield library.AutoModelForImageClassification, config, True
 
@@ -169,12 +173,10 @@ def _layer_of(network, names):
 def _plain(network):
     """Return a network in float32 that does not know from where it came."""
     for module in network.modules():
-        for owner, name in (
-            (module, "name_or_path"),
-            (vars(module).get("config"), "_name_or_path"),
-        ):
-            if hasattr(owner, name):
-                setattr(owner, name, "")
+        if hasattr(module, "name_or_path"):
+            module.name_or_path = ""
+        if hasattr(getattr(module, "config", None), "_name_or_path"):
+            module.config._name_or_path = ""
     return network.float()
 
 

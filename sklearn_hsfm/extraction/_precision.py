@@ -35,9 +35,14 @@ def close_precision(of_precision, exact, engine, precision, device):
     )
 
 
+def depends_on_others(run, batch):
+    """Return whether the features of a sample are not its own."""
+    return _off(run(batch)[:1], run(batch[:1])) > _TOLERANCE
+
+
 def check_alone(run, batch):
     """Refuse a network for which the features of an image are not its own."""
-    if _off(run(batch)[:1], run(batch[:1])) > _TOLERANCE:
+    if depends_on_others(run, batch):
         raise ValueError(
             "The features of an image depend on the images beside it in a batch, as with batch "
             "normalisation that keeps no statistics, or are drawn at random. Pass batch_size=1, or "

@@ -1,4 +1,4 @@
-"""Features of many image files: shard by shard, on any engine of joblib, into one memory map."""
+"""Features of many samples: shard by shard, on any engine of joblib, into one memory map."""
 
 import functools
 import hashlib
@@ -13,13 +13,12 @@ from sklearn.utils import gen_batches
 from sklearn.utils.parallel import delayed
 
 from sklearn_hsfm._parallel import results
-from sklearn_hsfm.extraction._extractor import FeatureExtractor
-from sklearn_hsfm.extraction._images import Images
+from sklearn_hsfm.extraction._base import Extractor
 from sklearn_hsfm.extraction._whole_files import whole
 
 
 def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbose=0):
-    """Return the features of image files as a memory map, computed shard by shard.
+    """Return the features of image files or texts as a memory map, computed shard by shard.
 
     A shard is a task of joblib: ``n_jobs`` processes of this machine compute them, or a cluster
     under ``joblib.parallel_config(backend="dask")``. Each is a file that is there whole or not at
@@ -28,14 +27,15 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
 
     Parameters
     ----------
-    extractor : FeatureExtractor
-        A fitted one; a single image is enough to fit it.
-    X : folder or sequence of paths
-        Image files, as in `FeatureExtractor.transform`.
+    extractor : FeatureExtractor or TextExtractor
+        A fitted one; a single sample is enough to fit it.
+    X : folder, sequence of paths, or sequence of str
+        Image files, as in `FeatureExtractor.transform`, or texts.
     folder : path
         Where the features go; it is made if absent. Several lists of images may share it.
     shard_size : int, default=4096
-        Images of a shard, rounded up to whole batches of the extractor.
+        Samples of a shard, rounded up to whole batches of the extractor; of texts to 32 batches,
+        within which they are sorted by length.
     n_jobs : int or None, default=None
         Tasks at once; None is 1, or what ``joblib.parallel_config`` says.
     verbose : int, default=0
@@ -49,7 +49,7 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
     Raises
     ------
     TypeError
-        If ``extractor`` is no `FeatureExtractor`, or ``X`` no image files.
+        If ``extractor`` is no extractor, or ``X`` no image files or texts.
     NotFittedError
         If ``extractor`` is not fitted.
     ValueError
@@ -64,6 +64,7 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
     See Also
     --------
     FeatureExtractor : Its ``transform`` returns an array in memory.
+    TextExtractor : The same for texts.
 
     Notes
     -----
@@ -101,7 +102,7 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
     keys = _keys(extractor, images)
     path, width = folder / f"features-{_digest(keys)}.npy", extractor.n_features_out_
     if not _is_whole(path, len(keys), width):
-        size = -(-shard_size // extractor.batch_size) * extractor.batch_size
+        size = -(-shard_size // extractor._unit) * extractor._unit
         parts = list(gen_batches(len(keys), size))
         shards = [folder / f"shard-{_digest(keys[rows])}.npy" for rows in parts]
         _compute(extractor, images, parts, shards, n_jobs, verbose)
@@ -114,9 +115,10 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
 
 def _checked(extractor, X, shard_size):
     """Return the images, if all arguments are as they must be."""
-    if not isinstance(extractor, FeatureExtractor):
+    if not isinstance(extractor, Extractor):
         raise TypeError(
-            f"extractor is a {type(extractor).__name__}; it must be a fitted FeatureExtractor."
+            f"extractor is a {type(extractor).__name__}; it must be a fitted FeatureExtractor or "
+            "TextExtractor."
         )
     if not hasattr(extractor, "backbone_id_"):
         raise NotFittedError(
@@ -124,9 +126,9 @@ def _checked(extractor, X, shard_size):
             "ERMClassifier in it that is not fitted either needs them all, and labels."
         )
     if not isinstance(shard_size, Integral) or shard_size < 1:
-        raise ValueError(f"shard_size={shard_size!r}; it is a number of images, 1 or more.")
-    images = Images(X)
-    if images.kind != "path":
+        raise ValueError(f"shard_size={shard_size!r}; it is a number of samples, 1 or more.")
+    images = extractor._view(X)
+    if images.kind not in ("path", "text"):
         raise TypeError(
             "X holds images themselves; shards are of image files: pass a folder or a sequence "
             "of paths, or save what extractor.transform(X) returns with numpy.save."
