@@ -205,7 +205,8 @@ def test_code_and_pickles_are_not_run(tmp_path):
 def sentences(bert, tmp_path_factory):
     library = pytest.importorskip("sentence_transformers", reason="the extra [text] is absent")
     folder = tmp_path_factory.mktemp("sentences")
-    modules = library.models if library.__version__ < "5.4" else library.sentence_transformer.modules
+    modules = getattr(library, "sentence_transformer", None)  # of version 5.4 and later
+    modules = library.models if modules is None else modules.modules
     words = modules.Transformer(str(bert))
     model = library.SentenceTransformer(
         modules=[words, modules.Pooling(16, pooling_mode="mean"), modules.Normalize()],

@@ -184,7 +184,7 @@ def test_bad_input_is_refused_before_any_work(extractor, files, tmp_path):
         ((HSFMClassifier(), files), {}, TypeError, "is a HSFMClassifier; it must be a fitted Feat"),
         ((extractor, arrays), {}, TypeError, "pass a folder or a sequence of paths, or save"),
         ((extractor, [*files, "absent.png"]), {}, ValueError, "1 of 8 image files are not there"),
-        ((extractor, files), {"shard_size": 0}, ValueError, "shard_size=0; it is a number of im"),
+        ((extractor, files), {"shard_size": 0}, ValueError, "shard_size=0; it is a number of sa"),
         ((extractor, files), {"shard_size": 2.5}, ValueError, "shard_size=2.5; it is a number"),
     ):
         with pytest.raises(error, match=message):
