@@ -31,8 +31,9 @@ class FeatureExtractor(Extractor):
     ----------
     backbone : str, torch.nn.Module or estimator, default="resnet50"
         A classification model of torchvision by name, "timm:NAME" or "open_clip:NAME" of these
-        libraries, "hf:NAME" of transformers, on the hub or in a folder; a network, which is copied; or an `ERMClassifier`, which is fitted on the
-        images and ``y`` if it is not yet, and brings its preprocessing.
+        libraries, "hf:NAME" of transformers, on the hub or in a folder; a network, which is
+        copied; or an `ERMClassifier`, which is fitted on the images and ``y`` if it is not yet,
+        and brings its preprocessing.
     weights : "DEFAULT", path or None, default="DEFAULT"
         Published weights, downloaded once; a file of torch or safetensors, in which all but a
         head must fit, under whatever prefix; or random ones, the same every time. A network that
@@ -40,7 +41,8 @@ class FeatureExtractor(Extractor):
     layer : str, default="pool"
         "pool" is what enters the last linear layer, the one whose product is the output of the
         network, as ``fit`` proves on one image; of a network without one, as its head was taken
-        off, the vector that it returns, or that an encoder of transformers documents. "output" is what the network returns, else the output of
+        off, the vector that it returns, or that an encoder of transformers documents. "output" is
+        what the network returns, else the output of
         a module by its name. Maps are averaged over space, tokens over tokens.
     preprocess : "auto", callable or None, default="auto"
         From an RGB PIL image (or a float tensor, for float arrays) to a tensor. "auto" is what
