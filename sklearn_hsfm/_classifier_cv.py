@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm import _candidates, selection
+from sklearn_hsfm._cells import class_cells
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._init_head import A_HEAD, initial_head
@@ -18,12 +19,12 @@ from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
     fitted_scaler,
     one_row_for_two_classes,
-    to_raw,
 )
 from sklearn_hsfm._parallel import one_blas_thread
 from sklearn_hsfm._param_grid import settings_of
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._race import EVERY, Race
+from sklearn_hsfm._refit import RefitMixin, placed, raw_heads
 from sklearn_hsfm._reweighting import (
     BALANCED,
     balanced_regressions,
@@ -42,7 +43,7 @@ _DEFAULT_GRID = {"C": [1e-3, 1e-2, 1e-1], "inner_lr": [1e-3, 1e-2], "outer_lr": 
 _REQUIRED = {"C", "inner_lr", "outer_lr"}
 
 
-class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstimator):
+class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstimator):
     """HSFM with nothing to tune: finds who is hurt, repairs that, and says so when it cannot.
 
     What repairs depends on what shows the hurt:
@@ -110,6 +111,9 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts: their threshold for two classes, and for more their balance over classes, is
         placed on out-of-fold logits; see Notes.
+    init_coef_, init_intercept_ : ndarray
+        The head without a repair, in the shapes of ``coef_`` and ``intercept_``: the mean of heads
+        of plain regressions, placed as the repaired one is.
     heads_ : ndarray of shape (n_heads, 1 or n_classes, n_features + 1)
         The selected heads, each at the scale at which it enters the mean, intercept last.
     verdict_ : str
@@ -141,7 +145,7 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
         "n_epochs", how many it ran. Splits that a setting did not run are NaN; settings
         without rates are regressions on group-balanced validation samples.
     best_params_ : dict
-        The setting of the best candidate, its epoch included.
+        The setting of the best candidate, its epoch included; `refit_best` fits it alone.
     scoring_ : str
         The judge that was used.
     slices_ : ndarray of shape (n_val or n_samples, n_cells)
@@ -399,8 +403,8 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
             settings = settings + [{**none, "C": C} for C in BALANCED] * (
                 len(others) // len(BALANCED)
             )
-        self._average(final, split, scaler)
-        self._report(settings, heat, final, split, held_out, judge, groups is not None)
+        before = self._average(final, split, scaler)
+        self._report(settings, heat, final, split, held_out, judge, groups is not None, before)
 
     def _fit_weights(self, X, y, split, groups, scaler, rng):
         """Fit regressions on all samples, in which known or inferred cells weigh the same."""
@@ -413,6 +417,7 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
             self.finder_.fit(X, self.classes_[y])
             repair = repair_by_finding(scaler.transform(X), y, self.finder_, self.cv, rng)
         self._keep(repair.heads[repair.chosen], repair.after, repair.offset, y, scaler, X.dtype)
+        self._keep_unrepaired(repair.unrepaired, scaler, X.dtype)
         self._report_weights(repair, y, groups, split)
 
     def _settings(self):
@@ -512,20 +517,29 @@ class HSFMClassifierCV(VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstim
         )
 
     def _average(self, final, split, scaler):
-        """Store the average of the chosen heads."""
+        """Store the average of the chosen heads, and that of unedited ones, whose logits return."""
         candidates, choice = final.candidates.take(final.choice.chosen), final.choice
         average = candidates.logits.mean(axis=0) - choice.offset
         heads = _candidates.normalized(candidates.heads.astype(np.float64))
         heads = heads.reshape(-1, *heads.shape[2:])  # (n_heads, R, d + 1)
         self._keep(heads, average, choice.offset, split.y_val, scaler, split.X.dtype)
+        unedited = final.candidates.take(final.candidates.epoch == 0)
+        before, heads = unedited.logits.mean(axis=0), _candidates.normalized(unedited.heads)
+        of_class = class_cells(split.y_val, len(self.classes_))
+        offset = _candidates.best_offset(before, split.y_val, of_class, np.min)
+        before = before - offset
+        head = placed(heads.mean(axis=(0, 1), dtype=np.float64), before, offset, split.y_val)
+        self._keep_unrepaired(head, scaler, split.X.dtype)
+        return before
 
     def _keep(self, heads, average, offset, y, scaler, dtype):
         """Store heads (n_heads, R, d + 1), and their mean, of calibrated length, placed."""
-        scale = _candidates.calibrated_scale(average, y)
-        selected = scale * heads
-        selected[..., -1] -= scale * offset
-        coef, intercept = to_raw(selected[..., :-1], selected[..., -1], scaler)
-        raw = np.concatenate([coef, intercept[..., None]], axis=-1)
+        raw = raw_heads(placed(heads, average, offset, y), scaler)
         self.heads_ = raw.astype(dtype)
         self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
         self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
+
+    def _keep_unrepaired(self, head, scaler, dtype):
+        """Store the head (R, d + 1) that repairs are compared with."""
+        raw = raw_heads(head, scaler).astype(dtype)
+        self.init_coef_, self.init_intercept_ = raw[:, :-1], raw[:, -1]

@@ -41,6 +41,7 @@ class Repair(NamedTuple):
     before: np.ndarray  # (n_samples, R) of class-balanced ERM, out of fold
     chosen: np.ndarray  # candidates to average
     offset: np.ndarray  # (R,) subtracted from the average
+    unrepaired: np.ndarray  # (R, n_features + 1) mean of the heads that ``before`` is of
 
     @property
     def after(self):
@@ -84,9 +85,9 @@ def repair_by_finding(Z, y, finder, cv, rng):
     weight = repair_weights(y, finder.cells_, strength)
     # Fewer samples weigh more as the strength grows, and want a stronger penalty.
     strengths = (SAFE, SAFE * 0.1**strength) if strength else (SAFE,)
-    heads, logits, before = _candidates_of(Z, y, weight, strengths, cv, rng)
+    heads, logits, before, unrepaired = _candidates_of(Z, y, weight, strengths, cv, rng)
     none = np.zeros(heads.shape[1])
-    return Repair(strengths, heads, logits, before, np.arange(len(heads)), none)
+    return Repair(strengths, heads, logits, before, np.arange(len(heads)), none, unrepaired)
 
 
 def repair_by_groups(X, y, member, scaler, cv, rng):
@@ -106,12 +107,13 @@ def repair_by_groups(X, y, member, scaler, cv, rng):
     crossed, whole = heads[:, :cv], heads[:, cv:].mean(axis=1)
     Z = scaler.transform(X)
     logits = np.array([out_of_fold(Z, of_folds[None], folds) for of_folds in crossed])
-    before, _ = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
+    before, crossed = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
     nobody = np.zeros(len(whole), dtype=bool)
     choice = _candidates.choose(
         logits, before, y, y.max() + 1, nobody, rule="worst_group", cells=member
     )
-    return Repair(BALANCED, whole, logits, before, choice.chosen, np.zeros(whole.shape[1]))
+    none = np.zeros(whole.shape[1])
+    return Repair(BALANCED, whole, logits, before, choice.chosen, none, crossed.mean(axis=(0, 1)))
 
 
 def balanced_regressions(X, y, member, mined, scaler, rng):
@@ -154,15 +156,15 @@ def _some(X, y, scaler, rng):
 
 
 def _candidates_of(Z, y, weight, strengths, cv, rng):
-    """Return heads of norm one, their logits and those of class-balanced ERM, out of fold."""
+    """Return heads of norm one, their logits out of fold, those of class-balanced ERM, and it."""
     heads = np.array([fitted_head(Z, y, weight, C, tol=1e-4) for C in strengths])
     smallest = np.bincount(y).min()
     if smallest < 2:  # nothing can be left out: the heads tell of what they saw
-        before = logits_of(Z, fitted_head(Z, y, class_balanced(y), SAFE))
+        erm = fitted_head(Z, y, class_balanced(y), SAFE)
         unit = _candidates.normalized(heads)
-        return unit, np.array([logits_of(Z, head) for head in unit]), before
+        return unit, np.array([logits_of(Z, head) for head in unit]), logits_of(Z, erm), erm
     folds = draw_folds(y, min(cv, smallest), 1, rng)
     crossed = (heads_of_folds(Z, y, weight, C, folds) for C in strengths)
     logits = np.array([out_of_fold(Z, _candidates.normalized(W), folds) for W in crossed])
-    before, _ = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
-    return _candidates.normalized(heads), logits, before
+    before, erm = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
+    return _candidates.normalized(heads), logits, before, erm.mean(axis=(0, 1))

@@ -31,8 +31,11 @@ class VerdictMixin:
         check_is_fitted(self)
         return as_text(self.verdict_, self.reason_, self.labels_used_, self.cell_scores_)
 
-    def _report(self, settings, heat, final, split, held_out, judge, groups):
-        """Store how the candidates did; ``groups`` says whether training groups were used."""
+    def _report(self, settings, heat, final, split, held_out, judge, groups, before):
+        """Store how the candidates did, and the unedited, whose logits are ``before``.
+
+        ``groups`` says whether training groups were used.
+        """
         candidates, choice = final
         best = choice.score.argmax()
         self.best_params_ = {
@@ -57,14 +60,12 @@ class VerdictMixin:
             "they did not mine."
         )
         average = candidates.logits[choice.chosen].mean(axis=0) - choice.offset
-        unedited = candidates.logits[candidates.epoch == 0].mean(axis=0)
         of_class = class_cells(split.y_val, len(self.classes_))
-        unedited -= _candidates.best_offset(unedited, split.y_val, of_class, np.min)
         cells = of_class if choice.cells is None else choice.cells
         names = names_of_cells(self.classes_, cells.shape[1], ("hurt", "helped"))
         if split.groups_val is not None:
             names = [f"group {name}" for name in split.names_val]
-        self._report_cells(split.y_val, unedited, average, cells, names)
+        self._report_cells(split.y_val, before, average, cells, names)
         used = {"validation groups": split.groups_val is not None, "training groups": groups}
         self.labels_used_ = ", ".join(
             ["y", "validation labels", *(k for k, v in used.items() if v)]

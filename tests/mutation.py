@@ -34,7 +34,7 @@ PARTS = {
     ),
     "deployment": (["deployment"], ["repaired", "deploy"]),
     "heads": (["heads"], ["heads", "values"]),
-    "inspection": (["inspection"], ["inspection", "report", "decoding"]),
+    "inspection": (["inspection"], ["inspection", "report", "decoding", "audit"]),
 }
 NO_CPU = ("recursion_triton.py",)  # needs a GPU
 SWAPS = {

@@ -9,7 +9,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from benchmarks import __main__ as command
-from benchmarks import columns, edits, judges, paper, rows, runs, speed
+from benchmarks import audits, columns, edits, judges, paper, rows, runs, speed
 from benchmarks.experiments import all_experiments, table15
 from benchmarks.methods import Method, all_methods, fitted, n_settings
 from benchmarks.methods.lisa import attribute_of
@@ -292,3 +292,29 @@ def test_edits_are_described(folder, capsys):
     assert dominoes.startswith("| digit dominoes | 0.")
     assert row.startswith("| adult_sex | 0.")
     assert "| 0 ± 0.18 |" in row  # 32 features
+
+
+@pytest.mark.slow
+def test_audits_are_counted(folder, capsys):
+    for table in ("fitted", "labels", "spread"):
+        audits.main([table, "--data-dir", str(folder), "--seeds", "1"])
+        rows = capsys.readouterr().out.splitlines()[2:]
+        assert all(row.startswith("| adult_sex") for row in rows)
+        assert len(rows) >= 1
+    audits.main(["verdicts", "--data-dir", str(folder), "--seeds", "1"])
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| adult_sex",
+        "| adult_sex, shuffled",
+        "| adult_sex, balanced",
+        "| digit dominoes",
+        "| digits, upper half",
+    ]
+    assert "| 1 shortcut found | 1 works | " in rows[3]
+    assert "| 1 no shortcut found | 1 nothing to repair | - |" in rows[4]
+
+
+def test_a_folder_without_sets_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        audits.main(["labels", "--data-dir", str(tmp_path)])
+    assert "has no .npz file" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_hsfm import _cells
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
-from sklearn_hsfm.discovery._labels import doubtful_labels
+from sklearn_hsfm.discovery._labels import doubtful_labels, label_scores
 from sklearn_hsfm.discovery._slices import shortcut_slices
 
 
@@ -119,6 +119,39 @@ def test_a_cell_that_is_read_wrong_as_a_whole_is_not_doubted():
     cells = np.column_stack([minority, (y == 0) & ~minority, y == 1])
     doubtful = doubtful_labels(z[:, None], y, cells)
     assert np.array_equal(doubtful, strays)
+
+
+@pytest.mark.parametrize("C", [2, 3])
+def test_label_scores_rank_flipped_labels_first_and_agree_with_the_doubt(C):
+    rng = np.random.RandomState(0)
+    true = np.arange(600) % C
+    logits = 2.0 * np.eye(C)[true] + rng.normal(size=(600, C))
+    logits = logits[:, 1:] - logits[:, :1] if C == 2 else logits
+    flipped = rng.uniform(size=600) < 0.1
+    y = np.where(flipped, (true + 1) % C, true)
+    cells = _cells.class_cells(y, C)
+    scores = label_scores(logits, y, cells)
+    assert np.array_equal(scores > 0, doubtful_labels(logits, y, cells))
+    wins = scores[flipped][:, None] > scores[~flipped]
+    assert wins.mean() > 0.9
+    # By hand: beyond the median of the class that a row speaks for most, of its rivals.
+    for row in range(20):
+        beyond = []
+        for c in set(range(C)) - {y[row]}:
+            for_c = _cells.margins(logits, np.full(600, c))
+            beyond.append(for_c[row] - np.median(for_c[y == c]))
+        assert scores[row] == pytest.approx(max(beyond))
+
+
+def test_label_scores_of_a_cell_that_is_read_wrong_keep_their_order_below_doubt():
+    y = np.repeat([0, 1], 50)
+    z = np.where(y == 1, 2.0, -2.0) + np.linspace(-1, 1, 100)
+    minority = np.arange(100) < 10
+    z[minority] = 5.0 + np.arange(10)
+    cells = np.column_stack([minority, (y == 0) & ~minority, y == 1])
+    scores = label_scores(z[:, None], y, cells)
+    assert scores[minority].max() == 0
+    assert (np.diff(scores[:10]) > 0).all()
 
 
 def test_slices_leave_out_what_is_not_used():

@@ -282,6 +282,23 @@ def test_how_fits_are_batched_changes_nothing(data, monkeypatch):
     np.testing.assert_allclose(at_once.coef_, one_by_one.coef_, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("known", ["validation", "groups", "nothing"])
+def test_the_head_without_a_repair_is_kept_and_reads_as_the_accuracies_before(data, known):
+    given = {
+        "validation": {"X_val": data.X_val, "y_val": data.y_val, "groups_val": data.groups_val},
+        "groups": {"groups": data.groups_train},
+        "nothing": {},
+    }[known]
+    clf = HSFMClassifierCV(epochs=4, n_repeats=1, random_state=0)
+    clf.fit(data.X_train, data.y_train, **given)
+    assert clf.init_coef_.shape == clf.coef_.shape
+    assert clf.init_coef_.dtype == clf.coef_.dtype
+    X, y = (data.X_val, data.y_val) if known == "validation" else (data.X_train, data.y_train)
+    said = (X @ clf.init_coef_[0] + clf.init_intercept_[0] > 0).astype(int)
+    before = np.average(clf.cell_scores_["before"], weights=clf.cell_scores_["n_samples"])
+    assert (said == y).mean() == pytest.approx(before, abs=0.06)
+
+
 def test_rows_of_doubtful_labels_are_told_and_judge_nothing():
     digits = load_digit_dominoes(random_state=0)
     wrong = np.random.RandomState(0).uniform(size=len(digits.y_val)) < 0.1

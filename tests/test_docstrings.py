@@ -20,7 +20,12 @@ IGNORED = {
 IN_EXAMPLE_OF_CLASS = "EX01"  # what a method does is shown where its class is
 IMAGE_SETS = ("cars", "celeba", "cub", "dominoes", "flowers", "metashift", "waterbirds")
 NEEDS_THE_IMAGES = {f"load_{name}" for name in IMAGE_SETS}
-MADE_BY_OTHERS = {"EditDescription", "GroupScorer", "GroupScores"}  # their makers have the example
+MADE_BY_OTHERS = {
+    "Audit",
+    "EditDescription",
+    "GroupScorer",
+    "GroupScores",
+}  # their makers have the example
 FIELDS_ARE_ATTRIBUTES = "PR01"  # records are read, not called
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 from sklearn_hsfm.datasets import make_spurious_features
@@ -17,6 +18,7 @@ from sklearn_hsfm.inspection import (
     HardSetDisplay,
     SupportEditDisplay,
     TradeOffDisplay,
+    decode_edits,
     describe_edits,
 )
 from sklearn_hsfm.inspection._pictures import check_images, picture
@@ -307,11 +309,67 @@ def test_other_bad_input_is_refused(data, fitted):
         FitHistoryDisplay.from_estimator(fitted, ax=subplots(1))
 
 
-def test_a_search_by_cross_fitting_has_no_single_support(data):
-    clf = HSFMClassifierCV(epochs=2, n_repeats=1, random_state=0)
-    clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
-    with pytest.raises(ValueError, match="HSFMClassifierCV averages"):
-        describe_edits(clf, data.X_test, data.y_test)
+@pytest.fixture(scope="module")
+def searched(data):
+    clf = HSFMClassifierCV(epochs=4, n_repeats=1, random_state=0)
+    return clf.fit(data.X_train, data.y_train, data.X_val, data.y_val, groups_val=data.groups_val)
+
+
+def edited(clf):
+    """Make the best setting of a search one that edits, whichever won."""
+    setting = next(s for s in clf.cv_results_["params"] if s["inner_lr"] is not None)
+    clf.best_params_ = {**setting, "epoch": 4}
+    return clf
+
+
+def test_one_fit_of_a_search_is_what_displays_take(data, searched):
+    clf = edited(searched)
+    one = clf.refit_best(data.X_train, data.y_train, data.X_val, data.y_val)
+    setting = clf.best_params_
+    assert (one.inner_lr, one.outer_lr) == (setting["inner_lr"], setting["outer_lr"])
+    assert (one.T, one.KH, one.Khard, one.epochs) == (clf.T, clf.KH, clf.Khard, clf.epochs)
+    erm = LogisticRegression(C=setting["C"], max_iter=1000)
+    scaler = StandardScaler().fit(data.X_train)
+    erm.fit(scaler.transform(data.X_train), data.y_train)
+    expected = erm.decision_function(scaler.transform(data.X_test))
+    said = data.X_test @ one.init_coef_[0] + one.init_intercept_[0]
+    assert said == pytest.approx(expected, abs=0.05)  # which has been warmer started
+    X, y, groups = data.X_test, data.y_test, data.groups_test
+    assert len(FitHistoryDisplay.from_estimator(one).history["epoch"]) == 5
+    assert HardSetDisplay.from_estimator(one, data.X_val, data.y_val, n_rows=2).n_epochs == 4
+    assert len(SupportEditDisplay.from_estimator(one, X, y, groups).before) == 32
+    assert describe_edits(one, X, y, groups=groups).length.min() > 0
+
+
+def test_the_path_of_a_search_starts_from_the_head_without_a_repair(data, searched):
+    known = data.X_test, data.y_test, data.groups_test
+    display = TradeOffDisplay.from_estimator(searched, *known, alphas=[0, 1])
+    unrepaired = data.X_test @ searched.init_coef_[0] + searched.init_intercept_[0]
+    for at, said in ((0, (unrepaired > 0).astype(int)), (1, searched.predict(data.X_test))):
+        scores = group_scores(data.y_test, said, data.groups_test)
+        assert display.worst[at] == pytest.approx(scores.worst)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda m, d: FitHistoryDisplay.from_estimator(m),
+        lambda m, d: HardSetDisplay.from_estimator(m, d.X_val, d.y_val),
+        lambda m, d: SupportEditDisplay.from_estimator(m, d.X_val, d.y_val),
+        lambda m, d: describe_edits(m, d.X_val, d.y_val),
+        lambda m, d: decode_edits(m, "name"),
+    ],
+)
+def test_a_search_says_which_fit_can_be_drawn(data, searched, draw):
+    with pytest.raises(ValueError, match=r"HSFMClassifierCV averages .* clf.refit_best\(X, y"):
+        draw(searched, data)
+
+
+def test_regressions_have_no_edits_to_refit(data):
+    clf = HSFMClassifierCV(random_state=0)
+    clf.fit(data.X_train, data.y_train, groups=data.groups_train)
+    with pytest.raises(ValueError, match="kept regressions on reweighted samples"):
+        clf.refit_best(data.X_train, data.y_train, data.X_val, data.y_val)
 
 
 @pytest.mark.parametrize("name", ["$", "$x$", "earns <$50k$", "100$ \\d", "_hidden", "\\$"])

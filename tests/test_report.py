@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 from sklearn_hsfm.datasets import load_digit_dominoes
-from sklearn_hsfm.inspection import TradeOffDisplay, report
+from sklearn_hsfm.heads import ClassBalancedClassifier
+from sklearn_hsfm.inspection import Report, TradeOffDisplay, audit, report
 from sklearn_hsfm.inspection._embedding import inline_svg
 from sklearn_hsfm.metrics import group_scores
 
@@ -78,7 +79,8 @@ def test_it_says_what_the_metrics_say(dominoes, fitted, page):
 
 def test_it_has_all_its_parts_and_loads_nothing(page):
     assert page.html.count("<svg") == 4
-    assert page.html.count('src="data:image/png') == 12 + 2 * 6  # hard rows, pairs of edits
+    # Samples of the groups, hard rows, pairs of edits.
+    assert page.html.count('src="data:image/png') == 4 * 6 + 12 + 2 * 6
     addresses = re.findall(r'(?:src|href)="([^"]{1,30})', page.html)
     assert all(a.startswith(("data:", "#")) for a in addresses), addresses
     assert "<script" not in page.html
@@ -112,6 +114,83 @@ def test_a_cross_fitted_search_shows_its_settings(dominoes):
     assert "heads in the mean" in said
     assert said.count("±") >= len(clf.cv_results_["params"])
     assert "keeps no single edited support" in said
+    assert "refit_best of HSFMClassifierCV makes one" in said
+
+
+def test_methods_stand_side_by_side_in_every_cell(dominoes):
+    clf = HSFMClassifierCV(random_state=0).fit(dominoes.X_train, dominoes.y_train)
+    erm = LogisticRegression(max_iter=1000).fit(dominoes.X_train, dominoes.y_train)
+    balanced = ClassBalancedClassifier().fit(dominoes.X_train, dominoes.y_train)
+    named = {"ERM": erm, "<class-balanced>": balanced}
+    images = dominoes.X_test.reshape(-1, 16, 8)
+    page = report(clf, dominoes.X_test, dominoes.y_test, images=images, baseline=named)
+    said = words(page)
+    assert "The cells were inferred" in said
+    assert "<class-balanced>" in said
+    assert "<class-balanced>" not in page.html
+    labels = clf.finder_.predict(dominoes.X_test, dominoes.y_test)
+    for c in (0, 1):
+        for k, part in enumerate(("helped", "hurt")):
+            rows = labels == 2 * c + k
+            right = [
+                np.mean(m.predict(dominoes.X_test[rows]) == dominoes.y_test[rows])
+                for m in (erm, balanced, clf)
+            ]
+            shown = zip(("ERM", "<class-balanced>", "HSFMClassifierCV"), right, strict=True)
+            shown = " ".join(f"{name} {accuracy:.1%}" for name, accuracy in shown)
+            assert f"class {c}, {part} {rows.sum()} samples {shown}" in said
+    order = [said.index(f"class {c}, {part} ") for part in ("hurt", "helped") for c in (0, 1)]
+    assert max(order[:2]) < min(order[2:])
+    # What is shown of the hurt are those that the finder is surest of.
+    scores = clf.finder_.score_samples(dominoes.X_test, dominoes.y_test)
+    surest = np.flatnonzero(labels == 1)[np.argsort(-scores[labels == 1], kind="stable")][:6]
+    card = page.html.split("class 0, hurt")[2].split("</article>")[0]
+    assert [int(row) for row in re.findall(r'alt="sample (\d+)"', card)] == surest.tolist()
+
+
+def test_a_baseline_cannot_take_the_name_of_the_classifier(dominoes, fitted):
+    with pytest.raises(ValueError, match="the name of the classifier, 'HSFMClassifier'"):
+        report(fitted, dominoes.X_test, dominoes.y_test, baseline={"HSFMClassifier": fitted})
+
+
+@pytest.fixture(scope="module")
+def audited(dominoes):
+    known = dominoes.X_train[:400], dominoes.y_train[:400]
+    return audit(
+        None,
+        *known,
+        groups=dominoes.groups_train[:400],
+        images=dominoes.X_train[:400].reshape(-1, 16, 8),
+        cv=2,
+        n_repeats=1,
+        random_state=0,
+    )
+
+
+def test_an_audit_has_its_page(audited, tmp_path):
+    page = audited.to_html(title="<i>t</i>")
+    assert "<script" not in page
+    assert "<i>t" not in page
+    addresses = re.findall(r'(?:src|href)="([^"]{1,30})', page)
+    assert all(a.startswith(("data:", "#")) for a in addresses), addresses
+    said = words(Report(page))
+    assert audited.verdict.capitalize() in said
+    for method, scores in audited.scores.items():
+        for accuracy in scores.accuracy:
+            assert f"{method} {accuracy:.1%}" in said
+    assert audited.save(tmp_path / "audit.html").stat().st_size > 10_000
+    assert "<iframe" in audited._repr_html_()
+
+
+def test_a_browser_shows_an_audit_at_phone_and_desktop_width(audited, tmp_path):
+    page = Report(audited.to_html())
+    seen, console = browse(page, tmp_path)
+    assert console == []
+    n_images = page.html.count('src="data:image')
+    for width, frame in zip(WIDTHS, seen, strict=True):
+        assert frame["width"] <= width
+        assert frame["shown"] == frame["images"] == n_images > 30
+        assert len(frame["figures"]) == 1
 
 
 def test_names_are_text_not_markup(dominoes, fitted):
@@ -195,7 +274,7 @@ def test_a_browser_shows_it_at_phone_and_desktop_width(page, tmp_path):
     assert console == []
     for width, frame in zip(WIDTHS, seen, strict=True):
         assert frame["width"] <= width  # nothing sticks out to the side
-        assert frame["shown"] == frame["images"] == 24
+        assert frame["shown"] == frame["images"] == 48
         assert len(frame["figures"]) == 4
         assert all(0.25 * width < w <= width for w in frame["figures"])
 

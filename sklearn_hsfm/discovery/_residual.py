@@ -24,17 +24,20 @@ N_ROUNDS = 4
 LATER = 0.5  # what the margin counts for, beside the residual, after the first round
 
 
-def margin_and_residual(Z, y, rng, *, C, share, cv, n_repeats):
+def margin_and_residual(Z, y, rng, *, C, share, cv, n_repeats, leaning_logits=None):
     """Find the hurt in rounds, from the margins of ERM to the residuals of a repaired head.
 
     The hurt are the ``share`` of each class with the highest scores, the helped its lowest 70 %,
     the samples between in neither. A head on which the four cells weigh the same is repaired; what
     the margin of ERM says beyond what the repaired margin explains is the shortcut, and makes the
     next score, together with the margin itself. All heads are cross-fitted. At the end the hurt
-    are all that are `beyond` most of the way.
+    are all that are `beyond` most of the way. Logits of a classifier that saw none of the samples
+    take the place of ERM where they are given; no new samples can be scored then.
     """
     folds, n_classes = draw_folds(y, cv, n_repeats, rng), y.max() + 1
-    logits, erm = cross_fitted(Z, y, class_balanced(y), C, folds)
+    logits, erm = leaning_logits, None
+    if leaning_logits is None:
+        logits, erm = cross_fitted(Z, y, class_balanced(y), C, folds)
     leaning = margins(logits, y)
     units = units_of(-leaning, y)
     start = scores = in_units(-leaning, y, units)

@@ -1,5 +1,7 @@
-"""See it: displays of groups, trade-offs, fits, hard sets and edits, and a report as one page."""
+"""See it: an audit, displays of groups, trade-offs, fits, hard sets and edits, and a report."""
 
+from sklearn_hsfm.inspection._audit import audit
+from sklearn_hsfm.inspection._audit_result import Audit
 from sklearn_hsfm.inspection._decoding import decode_edits
 from sklearn_hsfm.inspection._edits import EditDescription, Shift, describe_edits
 from sklearn_hsfm.inspection._fit_history import FitHistoryDisplay
@@ -10,6 +12,7 @@ from sklearn_hsfm.inspection._support_edits import SupportEditDisplay
 from sklearn_hsfm.inspection._trade_off import TradeOffDisplay
 
 __all__ = [
+    "Audit",
     "EditDescription",
     "FitHistoryDisplay",
     "GroupAccuracyDisplay",
@@ -18,6 +21,7 @@ __all__ = [
     "Shift",
     "SupportEditDisplay",
     "TradeOffDisplay",
+    "audit",
     "decode_edits",
     "describe_edits",
     "report",

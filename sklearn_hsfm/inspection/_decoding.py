@@ -2,7 +2,8 @@
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
+
+from sklearn_hsfm.inspection._kept import check_keeps
 
 
 def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options):
@@ -15,8 +16,8 @@ def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options
     Parameters
     ----------
     estimator : HSFMClassifier
-        Fitted on image embeddings of the pipeline's own encoder, neither normalised nor of
-        another layer.
+        Fitted, or what ``refit_best`` of `HSFMClassifierCV` returns, on image embeddings of the
+        pipeline's own encoder, neither normalised nor of another layer.
     pipeline : str or StableUnCLIPImg2ImgPipeline
         A name or folder that diffusers loads (extra ``unclip``), or a pipeline that is loaded
         and on its device.
@@ -62,11 +63,7 @@ def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options
     >>> decode_edits(clf, stand_in)
     [('an image', 'an image')]
     """
-    check_is_fitted(estimator)
-    if not hasattr(estimator, "support_init_"):
-        raise ValueError(
-            f"{type(estimator).__name__} has no edited support; HSFMClassifier has one."
-        )
+    check_keeps(estimator, "support_init_")
     n_support, d = estimator.support_.shape
     rows = np.ravel(np.asarray(rows)).tolist()
     unknown = [row for row in rows if not (isinstance(row, int) and 0 <= row < n_support)]

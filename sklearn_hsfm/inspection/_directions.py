@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._cells import margins
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm.discovery._slices import shortcut_slices
+from sklearn_hsfm.inspection._kept import check_keeps
 from sklearn_hsfm.metrics._columns import check_same_length, one_column
 from sklearn_hsfm.metrics._groups import group_membership
 
@@ -69,13 +69,7 @@ class Directions(NamedTuple):
 
 def make_bank(estimator, X, y, groups):
     """Return the bank of a fitted `HSFMClassifier`; anything unfit for it is an error."""
-    check_is_fitted(estimator)
-    if not hasattr(estimator, "support_init_"):
-        raise ValueError(
-            f"{type(estimator).__name__} has no edited support; HSFMClassifier has one. "
-            "HSFMClassifierCV averages heads of many supports and keeps none: fit "
-            "HSFMClassifier to look at edits."
-        )
+    check_keeps(estimator, "support_init_")
     X = validate_data(estimator, X, reset=False, dtype=[np.float64, np.float32])
     y = one_column(y, "y")
     check_same_length(X=X, y=y)

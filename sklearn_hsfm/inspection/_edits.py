@@ -139,7 +139,7 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
     Parameters
     ----------
     estimator : HSFMClassifier
-        Fitted.
+        Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
     X : array-like of shape (n_samples, n_features)
         A bank of real rows: those of the test, or of any other images, by the same extractor. A
         bank of training rows finds each support row itself before its edit.

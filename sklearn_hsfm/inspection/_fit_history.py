@@ -1,8 +1,7 @@
 """FitHistoryDisplay: what an HSFM fit did, epoch by epoch."""
 
-from sklearn.utils.validation import check_is_fitted
-
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
+from sklearn_hsfm.inspection._kept import check_keeps
 
 _LOSSES = {"outer_loss": "hard set (outer loss)", "inner_loss": "support (inner loss)"}
 _SCORES = {"accuracy": "average", "worst_class": "worst class", "worst_group": "worst group"}
@@ -58,7 +57,7 @@ class FitHistoryDisplay:
         Parameters
         ----------
         estimator : HSFMClassifier
-            Fitted.
+            Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
         ax : sequence of 2 matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -72,12 +71,7 @@ class FitHistoryDisplay:
         ValueError
             If the estimator has no ``history_``.
         """
-        check_is_fitted(estimator)
-        if not hasattr(estimator, "history_"):
-            raise ValueError(
-                f"{type(estimator).__name__} has no history_; HSFMClassifier has one. "
-                "HSFMClassifierCV averages heads of many fits: look at its cv_results_."
-            )
+        check_keeps(estimator, "history_")
         chosen_by = estimator.selection_
         return cls(estimator.history_, estimator.best_epoch_, selection=chosen_by).plot(ax=ax)
 

@@ -3,11 +3,11 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm.inspection._axes import axes_for, plain
+from sklearn_hsfm.inspection._kept import check_keeps
 from sklearn_hsfm.inspection._pictures import check_images, picture
 from sklearn_hsfm.metrics._columns import check_same_length, one_column, sorted_values
 
@@ -69,7 +69,7 @@ class HardSetDisplay:
         Parameters
         ----------
         estimator : HSFMClassifier
-            Fitted.
+            Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
         X : array-like of shape (n_samples, n_features)
             The rows that were mined: what ``fit`` got as ``X_val``, or as ``X`` where it got
             none.
@@ -93,12 +93,8 @@ class HardSetDisplay:
         ValueError
             If the estimator mined nothing, or rows that ``X`` does not have.
         """
-        check_is_fitted(estimator)
-        if not hasattr(estimator, "hard_indices_"):
-            raise ValueError(
-                f"{type(estimator).__name__} has no hard_indices_; HSFMClassifier has them. For "
-                "the rows of largest loss of any classifier use from_predictions."
-            )
+        of_loss = " For the rows of largest loss of any classifier use from_predictions."
+        check_keeps(estimator, "hard_indices_", of_loss)
         last = int(estimator.hard_indices_.max())
         if last >= len(X):
             raise ValueError(

@@ -3,7 +3,6 @@
 import html
 import inspect
 import platform
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,11 +11,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm.inspection._cards import cards_of_groups, kind_of_groups
 from sklearn_hsfm.inspection._edits import describe_edits
 from sklearn_hsfm.inspection._embedding import data_uri, inline_svg
 from sklearn_hsfm.inspection._fit_history import FitHistoryDisplay
 from sklearn_hsfm.inspection._group_accuracy import GroupAccuracyDisplay
 from sklearn_hsfm.inspection._hard_set import HardSetDisplay
+from sklearn_hsfm.inspection._page import template
 from sklearn_hsfm.inspection._pictures import check_images, picture
 from sklearn_hsfm.inspection._support_edits import SupportEditDisplay
 from sklearn_hsfm.inspection._trade_off import TradeOffDisplay
@@ -99,13 +100,14 @@ def report(
     y_test : array-like of shape (n_samples,)
         Their labels.
     groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
-        Their groups; without them the classes are reported.
+        Their groups. Without them the cells that an `HSFMClassifierCV` found in training are
+        reported, or else the classes.
     images : array, sequence of paths or of images, default=None
         Their images, as `FeatureExtractor` takes them, or grey ones of shape (n_samples, height,
         width).
-    baseline : classifier, default=None
-        A fitted one to compare with; None is the head that ``estimator`` started from, if it
-        keeps one.
+    baseline : classifier or dict of str to classifier, default=None
+        Fitted ones to compare with, such as ``{"ERM": erm, "class-balanced": balanced}``; None is
+        the head that ``estimator`` started from, if it keeps one.
     X_val, y_val, images_val : array-like, default=None
         The rows that an `HSFMClassifier` mined, to show its hard set: what ``fit`` got as
         ``X_val``, or as ``X`` where it got none. Without them the page shows the test rows of
@@ -138,7 +140,7 @@ def report(
     >>> "<svg" in page.html
     True
     """
-    template = _template()
+    filled = template("report.html", "A report")
     estimator = getattr(estimator, "best_estimator_", estimator)
     check_is_fitted(estimator)
     y_test = one_column(y_test, "y_test")
@@ -159,19 +161,22 @@ def report(
     if X_val is not None and hasattr(head, "hard_indices_"):
         validation = _head_and_features(estimator, X_val)[1], y_val, images_val
 
-    kind, groups = ("class", y_test) if groups is None else ("group", groups)
+    kind, groups, telling = kind_of_groups(head, features, y_test, groups)
     predictions = _predictions(estimator, head, X_test, features, baseline)
     scores = {name: group_scores(y_test, p, groups) for name, p in predictions.items()}
     return Report(
-        template.render(
+        filled.render(
             title=title,
             kind=kind,
             name=type(head).__name__,
             n_rows=len(y_test),
             uses=getattr(head, "uses", None),
             methods=list(scores),
+            n_methods=len(scores),
             before=next(iter(scores.values())) if len(scores) > 1 else None,
             now=list(scores.values())[-1],
+            has_pictures=images is not None,
+            cells=cards_of_groups(scores, groups, telling, images),
             table=_table(*scores.values()),
             group_figure=inline_svg(GroupAccuracyDisplay(scores).plot, n_groups=_MOST_GROUPS),
             trade_off=_trade_off(head, features, y_test, groups),
@@ -185,23 +190,6 @@ def report(
     )
 
 
-def _template():
-    try:
-        jinja2, _ = (import_module(name) for name in ("jinja2", "matplotlib"))
-    except ImportError as error:
-        raise ImportError(
-            f"A report takes jinja2 and matplotlib, and {error.name} is not installed; "
-            'pip install "sklearn-hsfm[report]" brings both.'
-        ) from error
-    environment = jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["percent"] = lambda value: f"{value:.1%}"
-    return environment.get_template("report.html")
-
-
 def _head_and_features(estimator, X):
     """Return the last step of a pipeline and what reaches it; else the classifier and ``X``."""
     if isinstance(estimator, Pipeline):
@@ -212,7 +200,11 @@ def _head_and_features(estimator, X):
 def _predictions(estimator, head, X, features, baseline):
     """Return the predictions to compare, the baseline's first, if there is one."""
     found = {}
-    if baseline is not None:
+    if isinstance(baseline, dict):
+        found = {str(name): model.predict(X) for name, model in baseline.items()}
+        if type(head).__name__ in found:
+            raise ValueError(f"baseline has the name of the classifier, {type(head).__name__!r}.")
+    elif baseline is not None:
         found[f"baseline, {type(baseline).__name__}"] = baseline.predict(X)
     elif hasattr(head, "init_coef_"):
         logits = np.asarray(features) @ head.init_coef_.T + head.init_intercept_
@@ -222,16 +214,16 @@ def _predictions(estimator, head, X, features, baseline):
     return found
 
 
-def _table(first, second=None):
+def _table(*scores):
     """Return the rows of the table, the lowest accuracy first."""
-    before, now = (None, first) if second is None else (first, second)
+    *before, now = scores
     return [
         {
             "group": now.group[k],
             "worst": now.group[k] == now.worst_group,
             "count": now.count[k],
             "accuracy": now.accuracy[k],
-            "before": None if before is None else before.accuracy[k],
+            "before": [s.accuracy[k] for s in before],
             "low": now.low[k],
             "high": now.high[k],
         }

@@ -67,7 +67,7 @@ class SupportEditDisplay:
         Parameters
         ----------
         estimator : HSFMClassifier
-            Fitted.
+            Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
         X : array-like of shape (n_samples, n_features)
             Real rows that give the directions, such as those of the test.
         y : array-like of shape (n_samples,)

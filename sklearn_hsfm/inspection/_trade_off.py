@@ -67,7 +67,7 @@ class TradeOffDisplay:
 
         Parameters
         ----------
-        estimator : HeadAverager, HSFMClassifier
+        estimator : HeadAverager, HSFMClassifier or HSFMClassifierCV
             Fitted: with ``first_`` and ``second_``, or with ``init_coef_`` and ``coef_``.
         X : array-like of shape (n_samples, n_features)
             Features.
