@@ -4,8 +4,8 @@
 labels that are shuffled, and with as many of each group, which is no shortcut; and the upper half
 of digit dominoes. ``labels`` flips a tenth of the training labels; with cleanlab installed (which
 nothing else here needs) its answers stand beside. ``spread`` asks how well the disagreement of the
-averaged heads tells which test samples are misread. ``fitted`` audits a class-balanced regression of
-training samples on others of these, and on test samples.
+averaged heads tells which test samples are misread. ``fitted`` audits a class-balanced regression
+of training samples on others of these, and on test samples.
 """
 
 import argparse
@@ -202,7 +202,8 @@ def fitted(sets, seeds):
         for kind, choose in (("held out of training", held_out), ("test", of_test)):
             found = [audited(data, choose, seed) for seed in seeds]
             numbers = np.array([f[1:] for f in found])
-            shown = [f"{m:.2f}" for m in np.nanmean(numbers[:, 1:], axis=0)]
+            columns = (column[np.isfinite(column)] for column in numbers[:, 1:].T)
+            shown = [f"{column.mean():.2f}" if len(column) else "-" for column in columns]
             gain = f"{numbers[:, 0].mean():+.1f} ± {numbers[:, 0].std():.1f}"
             cells = [f"{name}, {kind}", counted(f[0] for f in found), gain, *shown]
             print(f"| {' | '.join(cells)} |", flush=True)

@@ -189,7 +189,7 @@ def audit(
     gain = (np.nan, np.nan)
     if audited is not None:
         of_class = class_cells(index, len(classes))
-        placed = audited - best_offset(audited, index, of_class, np.min)
+        placed = audited - best_offset(audited, index, of_class, np.mean)
         gain = balanced_gain(index, placed, judged.logits[BALANCED])
     verdict = _verdict(finder, judged.found, gain)
     if verdict == WORSE:
