@@ -13,7 +13,7 @@ from sklearn_hsfm._linear_head import fitted_scaler, to_raw
 class RefitMixin:
     """One fit of what `HSFMClassifierCV` cross-fitted."""
 
-    def refit_best(self, X, y, X_val, y_val, *, groups_val=None):
+    def refit_best(self, X, y, X_val, y_val=None, *, groups_val=None):
         """Return one `HSFMClassifier` of the best setting, whose edits and history can be seen.
 
         The average is of heads of many supports, of which none is kept. This fits the setting of
@@ -27,8 +27,8 @@ class RefitMixin:
             Training labels.
         X_val : array-like of shape (n_val, n_features) or ValidationSet
             Validation features, as ``fit`` got them.
-        y_val : array-like of shape (n_val,)
-            Validation labels; None with a `ValidationSet`.
+        y_val : array-like of shape (n_val,), default=None
+            Validation labels; None where ``X_val`` is a `ValidationSet`.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
             Validation groups.
 

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifierCV
 from sklearn_hsfm.datasets import load_digit_dominoes
+from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.heads import ClassBalancedClassifier
 from sklearn_hsfm.inspection import audit
 from sklearn_hsfm.inspection._audit import _verdict
@@ -198,9 +199,15 @@ def test_steps_in_front_make_features_without_labels(dominoes):
 def test_images_go_through_a_network_and_stay_to_be_seen():
     rng = np.random.RandomState(0)
     images = rng.uniform(size=(24, 3, 16, 16)).astype(np.float32)
-    said = audit(extractor(Small()), images, np.arange(24) % 2, **QUICK)
+    network = Small().eval()
+    said = audit(extractor(network), images, np.arange(24) % 2, **QUICK)
     assert said.verdict == "cannot tell"
     assert len(said.material.images) == 24
+    alone, inside = (
+        audit(estimator, images, np.arange(24) % 2, **QUICK)
+        for estimator in (network, FeatureExtractor(network))
+    )
+    assert alone.margin == pytest.approx(inside.margin)
 
 
 def test_texts_are_shown_as_text():

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet
 from sklearn_hsfm.datasets import make_spurious_features
 from sklearn_hsfm.heads import ClassBalancedClassifier, HeadAverager
 from sklearn_hsfm.inspection import (
@@ -334,6 +334,8 @@ def test_one_fit_of_a_search_is_what_displays_take(data, searched):
     expected = erm.decision_function(scaler.transform(data.X_test))
     said = data.X_test @ one.init_coef_[0] + one.init_intercept_[0]
     assert said == pytest.approx(expected, abs=0.05)  # which has been warmer started
+    as_set = clf.refit_best(data.X_train, data.y_train, ValidationSet(data.X_val, data.y_val))
+    assert as_set.coef_ == pytest.approx(one.coef_)
     X, y, groups = data.X_test, data.y_test, data.groups_test
     assert len(FitHistoryDisplay.from_estimator(one).history["epoch"]) == 5
     assert HardSetDisplay.from_estimator(one, data.X_val, data.y_val, n_rows=2).n_epochs == 4

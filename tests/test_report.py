@@ -51,6 +51,20 @@ def page(dominoes, fitted):
     )
 
 
+@pytest.fixture(scope="module")
+def audited(dominoes):
+    known = dominoes.X_train[:400], dominoes.y_train[:400]
+    return audit(
+        None,
+        *known,
+        groups=dominoes.groups_train[:400],
+        images=dominoes.X_train[:400].reshape(-1, 16, 8),
+        cv=2,
+        n_repeats=1,
+        random_state=0,
+    )
+
+
 def words(page):
     """Return the text of a page as one line."""
     text = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", page.html, flags=re.S)
@@ -151,20 +165,6 @@ def test_methods_stand_side_by_side_in_every_cell(dominoes):
 def test_a_baseline_cannot_take_the_name_of_the_classifier(dominoes, fitted):
     with pytest.raises(ValueError, match="the name of the classifier, 'HSFMClassifier'"):
         report(fitted, dominoes.X_test, dominoes.y_test, baseline={"HSFMClassifier": fitted})
-
-
-@pytest.fixture(scope="module")
-def audited(dominoes):
-    known = dominoes.X_train[:400], dominoes.y_train[:400]
-    return audit(
-        None,
-        *known,
-        groups=dominoes.groups_train[:400],
-        images=dominoes.X_train[:400].reshape(-1, 16, 8),
-        cv=2,
-        n_repeats=1,
-        random_state=0,
-    )
 
 
 def test_an_audit_has_its_page(audited, tmp_path):
@@ -290,7 +290,10 @@ def test_a_browser_sees_an_error_where_there_is_one(page, tmp_path):
     assert seen[0]["shown"] == seen[0]["images"] - 1
 
 
-def test_dark_mode_turns_paper_and_ink_around(page, tmp_path):
+@pytest.mark.parametrize("kind", ["report", "audit"])
+def test_dark_mode_turns_paper_and_ink_around(page, audited, kind, tmp_path):
+    page = page if kind == "report" else Report(audited.to_html())
+
     def lightness(color):
         return sum(map(int, re.findall(r"\d+", color)[:3])) / 3
 
