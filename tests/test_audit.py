@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from joblib import parallel_config
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -17,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import HSFMClassifierCV
 from sklearn_hsfm.datasets import load_digit_dominoes
-from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.heads import ClassBalancedClassifier
 from sklearn_hsfm.inspection import audit
 from sklearn_hsfm.inspection._audit import _verdict
@@ -196,18 +196,45 @@ def test_steps_in_front_make_features_without_labels(dominoes):
         audit(make_pipeline(SelectKBest(k=3), LogisticRegression()), X, y, **QUICK)
 
 
-def test_images_go_through_a_network_and_stay_to_be_seen():
-    rng = np.random.RandomState(0)
-    images = rng.uniform(size=(24, 3, 16, 16)).astype(np.float32)
-    network = Small().eval()
-    said = audit(extractor(network), images, np.arange(24) % 2, **QUICK)
-    assert said.verdict == "cannot tell"
-    assert len(said.material.images) == 24
-    alone, inside = (
-        audit(estimator, images, np.arange(24) % 2, **QUICK)
-        for estimator in (network, FeatureExtractor(network))
+@pytest.fixture(scope="module")
+def pictures():
+    """Bright and dark pictures."""
+    y = np.arange(60) % 2
+    images = (
+        np.random.RandomState(0).uniform(size=(60, 3, 16, 16)) * 0.5 + 0.3 * y[:, None, None, None]
     )
-    assert alone.margin == pytest.approx(inside.margin)
+    return images.astype(np.float32), y
+
+
+def test_images_go_through_an_extractor_and_stay_to_be_seen(pictures):
+    said = audit(extractor(Small()), *pictures, **QUICK)
+    assert len(said.material.images) == 60
+    assert list(said.predictions) == ["ERM", "class-balanced", "HSFMClassifierCV"]
+
+
+def test_the_decisions_of_a_network_are_audited(pictures):
+    images, y = pictures
+    torch.manual_seed(0)
+    network, inputs = Small().eval(), torch.from_numpy(images)
+    adam = torch.optim.Adam(network.parameters(), lr=0.1)
+    for _ in range(60):
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(network(inputs), torch.from_numpy(y)).backward()
+        adam.step()
+    with torch.no_grad():
+        logits = network(inputs)
+    assert (logits.argmax(1).numpy() == y).mean() > 0.9
+    said = audit(network, images, y, **QUICK)
+    assert said.audited == "Small"
+    sure = (logits[:, 1] - logits[:, 0]).abs().numpy() > 0.1  # lower precision may turn others
+    assert (said.predictions["Small"] == logits.argmax(1).numpy())[sure].all()
+    assert len(said.material.images) == 60
+    with pytest.raises(
+        ValueError, match=r"For its features alone pass FeatureExtractor\(network\)"
+    ):
+        audit(network, images, np.random.RandomState(0).permutation(y), **QUICK)
+    others = audit(network, images, np.arange(60) % 3, **QUICK)
+    assert list(others.predictions) == ["ERM", "class-balanced", "HSFMClassifierCV"]
 
 
 def test_texts_are_shown_as_text():

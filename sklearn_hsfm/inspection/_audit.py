@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from scipy.special import ndtr
 from sklearn.utils import check_random_state
+from torch import nn
 
 from sklearn_hsfm._candidates import best_offset
 from sklearn_hsfm._cells import class_cells, margins
@@ -34,7 +35,12 @@ from sklearn_hsfm.inspection._cross_fits import (
     is_fitted,
     logits_of_estimator,
 )
-from sklearn_hsfm.inspection._inputs import checked_features, head_and_features, to_look_at
+from sklearn_hsfm.inspection._inputs import (
+    checked_features,
+    decisions_of_network,
+    head_and_features,
+    to_look_at,
+)
 from sklearn_hsfm.inspection._paired import balanced_gain, paired_differences
 from sklearn_hsfm.metrics import group_scores
 from sklearn_hsfm.metrics._columns import check_same_length, one_column
@@ -83,8 +89,9 @@ def audit(
         * A fitted classifier: its decisions are audited as they are, so ``X`` has to be samples
           that it did not see. The repair is an `HSFMClassifierCV`, unless it is one itself.
         * A Pipeline: its steps in front make the features, its last step is any of the above.
-        * A transformer or a network alone makes the features; a network goes into
-          ``FeatureExtractor(network)``.
+        * A transformer alone, such as a `FeatureExtractor`, makes the features.
+        * A network: ``FeatureExtractor(network)`` makes the features, and where its last layer is
+          for as many classes as ``y`` has, its decisions are audited as a fitted classifier's.
 
         Steps in front that are not fitted are fitted on ``X`` without labels.
     X : array-like of shape (n_samples, n_features), or what the steps in front take
@@ -169,8 +176,11 @@ def audit(
             f"class {label!r} has {smallest} sample; no head can leave it out and know its class. "
             "Give it two or more, or leave the class out."
         )
-    audited = None
-    if head is not None and is_fitted(head):
+    audited, called = None, type(head).__name__
+    if isinstance(estimator, nn.Module):
+        called = type(estimator).__name__
+        audited = decisions_of_network(estimator, array, index, classes)
+    elif head is not None and is_fitted(head):
         audited = _decisions(head, features, classes)
     repair = _repair(head, audited)
     folds = draw_folds(index, min(cv, smallest), n_repeats, np.random.RandomState(of_folds))
@@ -181,7 +191,7 @@ def audit(
     logits = dict(judged.logits)
     if audited is not None:
         last = [logits.pop(name)] if repair is not None else []
-        logits[type(head).__name__] = audited  # before what would repair it
+        logits[called] = audited  # before what would repair it
         logits |= {f"{name} (cross-fitted)": z for z in last}
     spread = judged.spread
     if hasattr(head, "decision_spread") and audited is not None:
@@ -201,7 +211,7 @@ def audit(
     return _result(
         verdict, (order, hurt), logits, spread, repaired,
         classes=classes, y=index, groups=groups, finder=finder, found=judged.found, gain=gain,
-        before=type(head).__name__ if audited is not None and repair is not None else BALANCED,
+        before=called if audited is not None and repair is not None else BALANCED,
         material=Material(images, texts),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from torch import nn
 
+from sklearn_hsfm._init_head import given_head
 from sklearn_hsfm.inspection._cross_fits import is_fitted
 from sklearn_hsfm.inspection._pictures import check_images
 
@@ -43,6 +44,25 @@ def head_and_features(estimator, X):
     steps = [step for _, step in front.steps] if isinstance(front, Pipeline) else [front]
     takes_images = any(type(step).__name__ == "FeatureExtractor" for step in steps)
     return head, front.transform(X), takes_images
+
+
+def decisions_of_network(network, features, y, classes):
+    """Return what the last layer of a network says of its features, (n_samples, R).
+
+    None where that layer is for another number of classes, as that of a backbone.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    rows = {len(classes)} | ({1} if len(classes) == 2 else set())
+    if not layers or layers[-1].out_features not in rows:
+        return None
+    try:
+        coef, intercept = given_head(network, features, y, classes, "estimator")
+    except ValueError as error:
+        raise ValueError(
+            f"{error} For its features alone pass FeatureExtractor(network)."
+        ) from error
+    logits = features @ coef.T + intercept  # (n_samples, n_classes)
+    return logits[:, 1:] - logits[:, :1] if len(classes) == 2 else logits
 
 
 def _fitted_without_labels(front, X):
