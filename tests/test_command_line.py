@@ -107,15 +107,19 @@ def test_fit_uses_what_the_data_has(npz, digits, capsys):
 def test_audit(npz, capsys):
     main(["audit", "--data", npz, "--out", "cells.csv"])
     shown = capsys.readouterr().out
-    assert "repaired. A second population" in shown
-    assert "Labels used: y.\n" in shown
-    assert re.search(r"^class +skewness +error +informedness +n_hurt$", shown, re.M)
+    assert "\nshortcut found. " in shown
+    assert "Repair: works. HSFMClassifierCV reads" in shown
+    assert re.search(r"^group +samples +ERM ", shown, re.M)  # which the file has
     rows = read_csv("cells.csv")
     assert len(rows) == 719
-    hurt, helped = ([float(r["hurt_score"]) for r in rows if r["cell"] == c and r["class"] == "0"]
-                    for c in ("hurt", "helped"))  # fmt: skip
-    assert min(hurt) > max(helped)
-    assert {row["cell"] for row in rows} == {"hurt", "helped", "neither"}
+    scores = {
+        hurt: [float(r["hurt_score"]) for r in rows if (r["hurt"], r["class"]) == (hurt, "0")]
+        for hurt in ("True", "False")
+    }
+    assert min(scores["True"]) > max(scores["False"])
+    assert {r["cell"].split(", ")[1] for r in rows} == {"helped", "hurt"}
+    main(["audit", "--data", npz, "--out", "audit.html"])
+    assert "Shortcut found" in Path("audit.html").read_text()
 
 
 def test_audit_of_data_without_a_shortcut(tmp_path, capsys):
@@ -124,10 +128,8 @@ def test_audit_of_data_without_a_shortcut(tmp_path, capsys):
     X = rng.normal(size=(400, 8)) + 2 * y[:, None]
     np.savez(tmp_path / "plain.npz", X_train=X, y_train=y)
     main(["audit", "--data", str(tmp_path / "plain.npz"), "--out", str(tmp_path / "cells.csv")])
-    shown = capsys.readouterr()
-    assert "no shortcut found." in shown.out
-    assert shown.err.count("warning: HSFMClassifierCV: no shortcut found") == 1
-    assert {row["cell"] for row in read_csv(tmp_path / "cells.csv")} == {""}
+    assert "\nno shortcut found. " in capsys.readouterr().out
+    assert {row["hurt"] for row in read_csv(tmp_path / "cells.csv")} == {"False"}
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_the_commands_of_the_page(tmp_path, monkeypatch, capsys, digits):
     assert "validation groups, training groups" in of_table
     assert "validation groups" not in without_groups
     assert "group y=0 place=1" in without_groups
-    assert "repaired. A second population" in of_features
+    assert "\nshortcut found. " in of_features
     assert [row["sample"] for row in photos] == [f"photos/{Path(r['sample']).name}" for r in photos]
     assert {row["class"] for row in photos} <= {"even", "odd"}
     # Other weights, and so other features, are refused.

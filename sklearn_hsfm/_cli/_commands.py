@@ -49,26 +49,27 @@ def fit(args):
 
 
 def audit(args):
-    """Say whether there is a shortcut, and write what each sample is."""
+    """Say whether there is a shortcut and where, and write a page or what each sample is."""
+    from sklearn_hsfm.inspection import audit  # which loads what draws
+
     data = read(args, ["train"])
     print(_sizes(data))
     say("Looking for a shortcut")
-    clf = HSFMClassifierCV(device=args.device, random_state=args.seed)
-    finder = clf.fit(data.X_train, data.y_train).finder_
-    print(clf.summary())
-    print("\nEvidence by class:")
-    rows = zip(finder.classes_.tolist(), *finder.evidence_.values(), strict=True)
-    table = [("class", *finder.evidence_), *((c, *map(_short, values)) for c, *values in rows)]
-    widths = [max(len(str(row[k])) for row in table) for k in range(len(table[0]))]
-    for row in table:
-        print("  ".join(f"{cell!s:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
-    if args.out is not None:
-        cells = np.full(len(data.y_train), "")
-        if finder.found_:
-            helped, hurt = finder.cells_[:, ::2].any(axis=1), finder.cells_[:, 1::2].any(axis=1)
-            cells = np.where(hurt, "hurt", np.where(helped, "helped", "neither"))
-        columns = data.names_train, data.y_train, cells, map(_short, finder.scores_)
-        _write(args.out, ("sample", "class", "cell", "hurt_score"), zip(*columns, strict=True))
+    repair = HSFMClassifierCV(device=args.device, random_state=args.seed)
+    known = {"groups": data.groups_train, "images": data.images}
+    found = audit(repair, data.X_train, data.y_train, **known, random_state=args.seed)
+    print(found)
+    if args.out is None:
+        return
+    if Path(args.out).suffix == ".html":
+        found.save(args.out)
+        say(f"Written: {args.out}")
+        return
+    header = ("sample", "class", "cell", "hurt", "hurt_score", "label_score", "doubtful")
+    scores = (map(_short, found.hurt_scores), map(_short, found.label_scores))
+    cells = found.cell_names[found.cell]
+    columns = data.names_train, data.y_train, cells, found.hurt, *scores, found.label_scores > 0
+    _write(args.out, header, zip(*columns, strict=True))
 
 
 def predict(args):

@@ -18,7 +18,7 @@ from sklearn_hsfm.extraction._image_files import image_files, shown
 def read(args, splits=SPLITS):
     """Return splits as `load_features` does, ``names_*`` of their samples, and ``origin``.
 
-    Labels of images are the names of their classes.
+    Labels of images are the names of their classes; ``images`` are those to train on, or None.
     """
     data = _loaded(args)
     for split in set(SPLITS) - set(splits):
@@ -26,8 +26,9 @@ def read(args, splits=SPLITS):
     for split in SPLITS:
         X = data[f"X_{split}"]
         data[f"names_{split}"] = None if X is None else _names(X, f"X_{split}")
-    data.origin = {}
+    data.origin, data.images = {}, None
     if _are_images(data.X_train):
+        data.images = data.X_train
         extractor = _extractor(args, args.backbone, args.weights, data.X_train)
         for split in SPLITS:
             if data[f"X_{split}"] is not None:

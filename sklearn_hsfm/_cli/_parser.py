@@ -8,7 +8,8 @@ VERSION = f"sklearn_hsfm {__version__}"
 _ABOUT = {
     "fit": "Repair a last layer on data of your own, print what was found, and score it on test "
     "samples where there are some.",
-    "audit": "Look for a shortcut in the training samples, from their class labels alone.",
+    "audit": "Say whether there is a shortcut in the training samples, where, and whether a repair "
+    "works, from class labels alone. Known groups add the accuracies in them.",
     "predict": "Apply a head that fit has written to images or features, and write a CSV.",
 }
 
@@ -69,7 +70,9 @@ def parser_of(command):
         parser.add_argument("--no-groups", action="store_true", help="fit without known groups")
         parser.add_argument("--out", metavar="FILE", help="where to write the head, a .npz file")
     if command == "audit":
-        parser.add_argument("--out", metavar="CSV", help="where to write what each sample is")
+        parser.add_argument(
+            "--out", metavar="FILE", help="a page, FILE.html, or a table of samples, FILE.csv"
+        )
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     parser.add_argument("--version", action="version", version=VERSION)
     return parser
