@@ -12,6 +12,7 @@ from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm.inspection._image_edits import (
     as_given,
     images_and_classes,
+    judged,
     pixels,
     probabilities,
 )
@@ -222,8 +223,8 @@ def probe_patches(
     >>> flat = FunctionTransformer(lambda images: images.reshape(len(images), -1) / 255)
     >>> model = make_pipeline(flat, LogisticRegression()).fit(images, y)
     >>> probe = probe_patches(model, images, random_state=0)
-    >>> str(probe.name[0]), str(probe.position[0]), int(probe.toward[0])
-    ('yellow square', 'top left', 1)
+    >>> str(probe.position[0]), int(probe.toward[0]), bool(probe.worse[0])
+    ('top left', 1, True)
     """
     images, classes = images_and_classes(estimator, images, None if y is None else len(y))
     index = None if y is None else class_indices(one_column(y, "y"), classes, "y")
@@ -250,12 +251,13 @@ def probe_patches(
     worse = p <= alpha
     if not search.targets:
         worse[:] = False
+    unknown = (0, *[np.nan] * 5)
     confirmed = [
-        _confirmed(estimator, images, index, classes, others, lot[k], places[best[k][1]], best[k][2],
-                   alpha)
-        if worse[k] else (0, *[np.nan] * 5)
-        for k in range(len(names))
-    ]  # fmt: skip
+        _confirmed(estimator, images, index, classes, others, patch, places[k], c, alpha)
+        if bad
+        else unknown
+        for bad, patch, (_, k, c) in zip(worse, lot, best, strict=False)
+    ]
     rank = np.lexsort([-effect, p])
     found, reason = _answer(search.targets, worse, len(names), n_random, alpha)
     columns = [np.array(column)[rank] for column in zip(*confirmed, strict=True)]
@@ -299,19 +301,19 @@ def _confirmed(estimator, images, index, classes, rows, patch, place, c, alpha):
     """Return what a patch does to images that were not searched."""
     if not len(rows):
         return 0, *[np.nan] * 5
-    plain = [pixels(images, i) for i in rows]
-    before = probabilities(estimator, as_given(plain, images), classes).argmax(axis=1)
-    edited = [paste(image, patch, *place) for image in plain]
-    after = probabilities(estimator, as_given(edited, images), classes).argmax(axis=1)
+    edits = (lambda image, i: image, lambda image, i: paste(image, patch, *place))
+    before, after = (
+        judged(estimator, images, classes, rows, edit, False, "").argmax(axis=1) for edit in edits
+    )
     others = before != c
     n = int(others.sum())
     if not n:
         return 0, *[np.nan] * 5
     share = float(np.mean(after[others] == c))
     low, high = map(float, _wilson(share, np.array(n), 1 - alpha))
-    accuracies = (
-        [np.nan] * 2 if index is None else [np.mean(s == index[rows]) for s in (before, after)]
-    )
+    accuracies = [np.nan] * 2
+    if index is not None:
+        accuracies = [np.mean(said == index[rows]) for said in (before, after)]
     return n, share, low, high, *accuracies
 
 
