@@ -99,7 +99,7 @@ def _strongest(of_image, score):
     return strongest
 
 
-def too_little(hit, y, n_classes):
+def too_little(hit, y, n_classes, trusted):
     """Return why nothing can be told, or None."""
     n = np.bincount(y, minlength=n_classes)
     if n.min() < 2:
@@ -108,9 +108,11 @@ def too_little(hit, y, n_classes):
         return f"{(~hit).sum()} of {len(hit)} images are misread; {MIN_ERRORS} are needed."
     accuracy = np.bincount(y, weights=hit, minlength=n_classes) / n
     error = np.sqrt((accuracy * (1 - accuracy) / n).sum()) / n_classes
-    if accuracy.mean() - SURELY_BETTER * error <= 1 / n_classes:
+    if not trusted and accuracy.mean() - SURELY_BETTER * error <= 1 / n_classes:
         return (
             "The classifier is not clearly better than chance on these images (balanced accuracy "
-            f"{accuracy.mean():.2f} ± {error:.2f}): who learned nothing leans on something, too."
+            f"{accuracy.mean():.2f} ± {error:.2f}): who learned nothing leans on something, too. "
+            "If it is known to be good on samples like those that it was fitted on, pass "
+            "trusted=True."
         )
     return None

@@ -36,6 +36,7 @@ _JUDGED = 2000  # regions that choose the number of clusters
         "view": [StrOptions({"crop", "rest masked"})],
         "n_clusters": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "min_influence": [Interval(Real, 0, 1, closed="both")],
+        "trusted": ["boolean"],
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
@@ -54,6 +55,7 @@ def find_regions(
     view="crop",
     n_clusters="auto",
     min_influence=0.25,
+    trusted=False,
     n_permutations=999,
     alpha=0.05,
     random_state=None,
@@ -87,6 +89,10 @@ def find_regions(
         silhouette is best, as in RaVL.
     min_influence : float, default=0.25
         Least influence of a cluster that is pointed to; RaVL's.
+    trusted : bool, default=False
+        Whether it is known that the classifier is good on samples like those that it was fitted
+        on. If not, it has to be better than chance on ``images``; one that leans on a shortcut
+        alone is not, where the shortcut holds in half of them.
     n_permutations : int, default=999
         Shuffles behind the p-values.
     alpha : float, default=0.05
@@ -125,7 +131,7 @@ def find_regions(
     class, and a cluster's smaller one of its largest positive and negative gap is compared with
     the largest of any cluster. A classifier that has learned from shuffled labels leans on
     something as well, and has such gaps. So nothing is told where balanced accuracy is not three
-    standard errors above chance, nor of fewer than 10 errors.
+    standard errors above chance (unless ``trusted``), nor of fewer than 10 errors.
 
     RaVL clusters by K-medoids on cosine distances, which scikit-learn does not have. Here it is
     k-means on features of length one, and the region nearest to a centre stands for the medoid.
@@ -180,7 +186,7 @@ def find_regions(
     p = p_values(hit, index, there, len(classes), n_permutations, rng)
     return RegionClusters.of(
         classes, boxes, of_image, model, units, scores, p, view,
-        reason=too_little(hit, index, len(classes)),
+        reason=too_little(hit, index, len(classes), trusted),
         min_influence=min_influence, alpha=alpha,
     )  # fmt: skip
 
