@@ -25,6 +25,8 @@ MADE_BY_OTHERS = {
     "EditDescription",
     "GroupScorer",
     "GroupScores",
+    "MaskedSensitivity",
+    "PatchProbe",
 }  # their makers have the example
 FIELDS_ARE_ATTRIBUTES = "PR01"  # records are read, not called
 

@@ -164,7 +164,7 @@ def probe_patches(
     positions : tuple of str, default=the four corners
         Of "top left", "top right", "bottom left", "bottom right" and "centre".
     n_images : int, default=32
-        Images that search; the others, 500 at most, confirm.
+        Images that search, of every predicted class alike; of the others 500 at most confirm.
     n_random : int or "auto", default="auto"
         Random patches to compare with; "auto" is as many as the correction needs: the number of
         patches over ``alpha``.
@@ -235,9 +235,11 @@ def probe_patches(
         raise ValueError(f"positions={positions!r}; they must be some of {list(POSITIONS)}.")
     places = [(s, p) for s in np.ravel(sizes).tolist() for p in positions]
     n_random = int(np.ceil(len(bank) / alpha)) if n_random == "auto" else n_random
-    order = rng.permutation(len(images))
-    searching, others = order[:n_images], order[n_images:][:_CONFIRM]
-    search = _Search(estimator, images, classes, searching, places)
+    pool = rng.permutation(len(images))[: n_images + _CONFIRM]
+    before = judged(estimator, images, classes, pool, lambda image, i: image, progress, "images")
+    pool, before = _even_first(pool, before)
+    searching, others = pool[:n_images], pool[n_images:]
+    search = _Search(estimator, images, classes, searching, before[:n_images], places)
     names = list(bank)
     lot = [bank[name] for name in names]
     for _ in range(n_random):
@@ -253,7 +255,9 @@ def probe_patches(
         worse[:] = False
     unknown = (0, *[np.nan] * 5)
     confirmed = [
-        _confirmed(estimator, images, index, classes, others, patch, places[k], c, alpha)
+        _confirmed(
+            estimator, images, index, classes, others, before[n_images:], patch, places[k], c, alpha
+        )
         if bad
         else unknown
         for bad, patch, (_, k, c) in zip(worse, lot, best, strict=False)
@@ -272,11 +276,10 @@ def probe_patches(
 class _Search:
     """The effects of a patch at all places, toward all classes."""
 
-    def __init__(self, estimator, images, classes, rows, places):
+    def __init__(self, estimator, images, classes, rows, before, places):
         self.estimator, self.images, self.classes = estimator, images, classes
         self.places, self.plain = places, [pixels(images, i) for i in rows]
-        self.before = probabilities(estimator, as_given(self.plain, images), classes)
-        said = self.before.argmax(axis=1)
+        self.before, said = before, before.argmax(axis=1)
         self.others = [said != c for c in range(len(classes))]
         self.targets = [c for c, rows in enumerate(self.others) if rows.sum() >= _LEAST]
 
@@ -290,6 +293,16 @@ class _Search:
         return found or [(0.0, 0, 0)]
 
 
+def _even_first(rows, proba):
+    """Return rows and probabilities such that the first ones are taken for all classes alike."""
+    said = proba.argmax(axis=1)
+    turn = np.zeros(len(said), dtype=int)
+    for c in np.unique(said):
+        turn[said == c] = np.arange(np.sum(said == c))
+    order = np.argsort(turn, kind="stable")
+    return rows[order], proba[order]
+
+
 def holm(p):
     """Return p-values corrected for their number by Holm's method."""
     order = np.argsort(p)
@@ -297,14 +310,14 @@ def holm(p):
     return np.minimum(corrected, 1)[np.argsort(order)]
 
 
-def _confirmed(estimator, images, index, classes, rows, patch, place, c, alpha):
+def _confirmed(estimator, images, index, classes, rows, before, patch, place, c, alpha):
     """Return what a patch does to images that were not searched."""
     if not len(rows):
         return 0, *[np.nan] * 5
-    edits = (lambda image, i: image, lambda image, i: paste(image, patch, *place))
-    before, after = (
-        judged(estimator, images, classes, rows, edit, False, "").argmax(axis=1) for edit in edits
+    after = judged(
+        estimator, images, classes, rows, lambda image, i: paste(image, patch, *place), False, ""
     )
+    before, after = before.argmax(axis=1), after.argmax(axis=1)
     others = before != c
     n = int(others.sum())
     if not n:
