@@ -213,12 +213,15 @@ def test_regions_come_nearest_first(found):
 
 
 @pytest.mark.filterwarnings("ignore:X_extra")
-def test_extra_rows_undo_the_shortcut(setting, found):
+@pytest.mark.parametrize("how", ["swapped", "regions"])
+def test_extra_rows_undo_the_shortcut(setting, found, how):
     extractor, _, images, y, held = setting
     train, y_train, _ = halves(400, 0.95, 0)
     features = extractor.transform(train)
-    X, labels, weight = found.extra_rows(extractor, train, y_train, grid=(2, 1))
-    assert len(X) == 400 + 2 * 400  # the upper halves once, the lower ones with either class
+    given = {"how": how, "grid": (2, 1), "random_state": 0}
+    X, labels, weight = found.extra_rows(extractor, train, y_train, **given)
+    # Regions: the upper halves once, the lower ones with either class.
+    assert len(X) == (400 + 2 * 400 if how == "regions" else 400)
     assert weight.sum() == pytest.approx(400)
     plain = ExtraRowsClassifier(C=100).fit(features, y_train)
     repaired = ExtraRowsClassifier(C=100).fit(
@@ -229,6 +232,27 @@ def test_extra_rows_undo_the_shortcut(setting, found):
         for clf in (plain, repaired)
     ]
     assert worst[1] > worst[0] + 0.1
+
+
+def test_swapped_and_masked_change_these_regions_alone(setting, found):
+    _, _, images, y, _ = setting
+
+    class Seen(Shares):
+        def transform(self, X):
+            self.last = X
+            return super().transform(X)
+
+    seen, given = Seen(), {"grid": (2, 1), "random_state": 0}
+    assert found.pointed[found.cluster[1::2]].all()  # all of the lower halves
+    found.extra_rows(seen, images, y, how="masked", **given)
+    assert np.array_equal(seen.last[:, :8], images[:, :8])
+    assert len(np.unique(seen.last[:, 8:].reshape(-1, 3), axis=0)) == 1
+    found.extra_rows(seen, images, y, how="swapped", **given)
+    assert np.array_equal(seen.last[:, :8], images[:, :8])
+    changed = (seen.last[:, 8:] != images[:, 8:]).any(axis=(1, 2, 3))
+    assert 0.3 < changed.mean() < 0.7  # half of the others have the same colour
+    with pytest.raises(ValueError, match="how='mixed'"):
+        found.extra_rows(seen, images, y, how="mixed", **given)
 
 
 def test_nothing_to_undo_is_said(setting):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
 
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm.inspection._pictures import check_images
@@ -216,11 +217,10 @@ class RegionClusters:
         rows = np.flatnonzero(self.cluster == cluster)
         return rows[np.argsort(-self.closeness[rows], kind="stable")]
 
-    def extra_rows(self, extractor, images, y, *, grid=(2, 2), boxes=None):
-        """Return features of regions as rows for `ExtraRowsClassifier`.
-
-        Regions of the clusters that are pointed to come once with every class, so that a head
-        learns to tell nothing from them; all others come with the label of their image.
+    def extra_rows(
+        self, extractor, images, y, *, how="swapped", grid=(2, 2), boxes=None, random_state=None
+    ):
+        """Return rows for `ExtraRowsClassifier`, in which the clusters pointed to say nothing.
 
         Parameters
         ----------
@@ -230,8 +230,15 @@ class RegionClusters:
             Images to train on; they need not be those that were searched.
         y : array-like of shape (n_samples,)
             Their labels.
+        how : {"swapped", "masked", "regions"}, default="swapped"
+            "swapped" puts, in the place of a region of these clusters, one of another image,
+            whatever its class; "masked" fills it with the mean colour. "regions" gives the
+            features of regions alone: those of the clusters once with every class, all others
+            with the label of their image.
         grid, boxes : as in `find_regions`
             Their regions.
+        random_state : int, RandomState instance or None, default=None
+            Draws the regions to swap with.
 
         Returns
         -------
@@ -240,28 +247,25 @@ class RegionClusters:
         y_extra : ndarray of shape (n_extra,)
             Labels.
         weight : ndarray of shape (n_extra,)
-            Weights, which are 1 for each region, over the number of classes where it comes with
-            every one, and over the regions of its image.
+            Weights: 1 for an image; those of regions are 1 over the regions of their image.
 
         Raises
         ------
         ValueError
-            If no cluster is pointed to, or images, labels and boxes do not fit together.
+            If no cluster is pointed to, no image has a region of these clusters, or images,
+            labels and boxes do not fit together.
         """
         from sklearn_hsfm.inspection._image_edits import check_grid
-        from sklearn_hsfm.inspection._regions import RegionImages, _regions_of
+        from sklearn_hsfm.inspection._region_rows import rows_of
+        from sklearn_hsfm.inspection._regions import _regions_of
 
+        if how not in ("swapped", "masked", "regions"):
+            raise ValueError(f'how={how!r}; it must be "swapped", "masked" or "regions".')
         if not self.pointed.any():
             raise ValueError(f"No cluster is pointed to; there is nothing to undo. {self.reason_}")
         y = one_column(y, "y")
         class_indices(y, self.classes, "y")
         images = check_images(images, len(y))
         boxes, of_image = _regions_of(images, boxes, check_grid(grid))
-        features = np.asarray(extractor.transform(RegionImages(images, boxes, of_image, self.view)))
-        inside = self.pointed[(normalize(features) @ self.centres.T).argmax(axis=1)]
-        n_classes = len(self.classes)
-        one = 1 / np.bincount(of_image)[of_image]
-        X = np.concatenate([features[~inside], np.repeat(features[inside], n_classes, axis=0)])
-        labels = np.concatenate([y[of_image[~inside]], np.tile(self.classes, inside.sum())])
-        weight = np.concatenate([one[~inside], np.repeat(one[inside] / n_classes, n_classes)])
-        return X, labels, weight
+        rng = check_random_state(random_state)
+        return rows_of(self, extractor, images, y, boxes, of_image, how, rng)
