@@ -89,11 +89,13 @@ def _search(data, features, extractor, labels, seed):
     share = f"{np.mean(found.boxes[pointed][:, 1] >= 32):.1%}" if pointed.any() else "-"
     model = make_pipeline(FrozenEstimator(extractor), head)
     rows = order[:N_MASKED]
-    upper = np.zeros((N_MASKED, 64, 32), dtype=bool)
+    upper = np.zeros((len(rows), 64, 32), dtype=bool)
     upper[:, :32] = True
     told = masked_sensitivity(model, data["X_test"][rows], upper, y_test[rows], random_state=seed)
     seen = rng.permutation(len(y_train))[:N_MASKED]
-    also = masked_sensitivity(model, data["X_train"][seen], upper, y_train[seen], random_state=seed)
+    also = masked_sensitivity(
+        model, data["X_train"][seen], upper[: len(seen)], y_train[seen], random_state=seed
+    )
     areas = [_interval(told, k) for k in range(3)] + [_interval(also, 1)]
     return (labels, seed, found.found_, pointed.sum(), share), (labels, seed, *areas)
 

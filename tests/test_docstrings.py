@@ -27,6 +27,7 @@ MADE_BY_OTHERS = {
     "GroupScores",
     "MaskedSensitivity",
     "PatchProbe",
+    "RegionClusters",
 }  # their makers have the example
 FIELDS_ARE_ATTRIBUTES = "PR01"  # records are read, not called
 

@@ -110,7 +110,8 @@ class RegionDisplay:
             row = self.ax_[k * n_cols : (k + 1) * n_cols]
             for a in row:
                 a.set_axis_off()
-            row[0].set_title(plain(self.titles[k]), fontsize="small", loc="left")
+            title = row[0].set_title(plain(self.titles[k]), fontsize="small", loc="left")
+            title.set_in_layout(False)  # it stands above the whole row
             for a, drawn, (left, top, right, bottom) in zip(row, pictures, boxes, strict=False):
                 self.images_.append(a.imshow(drawn))
                 corners = [left, right, right, left, left], [top, top, bottom, bottom, top]
