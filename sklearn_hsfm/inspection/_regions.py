@@ -265,7 +265,8 @@ def _clustered(units, n_clusters, n_classes, rng):
         )
     seed = rng.randint(2**31)
     judged = rng.permutation(len(units))[:_JUDGED]
-    models = [KMeans(k, random_state=seed, max_iter=100).fit(units) for k in wanted]
+    # From one start a part that all images have may stay whole, and then it cannot be told from.
+    models = [KMeans(k, n_init=10, random_state=seed, max_iter=100).fit(units) for k in wanted]
     if len(models) == 1:
         return models[0]
     scores = [
