@@ -265,7 +265,7 @@ def _clustered(units, n_clusters, n_classes, rng):
         )
     seed = rng.randint(2**31)
     judged = rng.permutation(len(units))[:_JUDGED]
-    # From one start a part that all images have may stay whole, and then it cannot be told from.
+    # From one start, what all images have may stay one cluster, which has no images without it.
     models = [KMeans(k, n_init=10, random_state=seed, max_iter=100).fit(units) for k in wanted]
     if len(models) == 1:
         return models[0]
