@@ -48,19 +48,22 @@ def run(context):
     here = [column for column in columns if not column.absent]
     cases = [_of_pixels(column) for column in here if column.dataset.key == "digit_dominoes"]
     cases += [_of_features(column) for column in here if column.dataset.key != "digit_dominoes"]
-    cases += _of_images(context.data_dir / IMAGES)
     rates = (0.0, 0.05) if context.quick else RATES
     methods = (METHODS[0], METHODS[-1]) if context.quick else METHODS
     path = context.results / "backdoor.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    records = read(path)
+    records, images = read(path), context.data_dir / IMAGES
+    missing = not images.is_file()
+    recorded = any(r["case"] == images.stem for r in records)
+    if recorded or not missing:
+        cases.append(_of_images(images))
     done = {(r["case"], r["rate"], r["seed"]) for r in records}
     todo = [
         (case, rate, seed)
         for seed in range(context.seeds)
         for case in cases
         for rate in rates
-        if (case.key, rate, seed) not in done
+        if (case.key, rate, seed) not in done and not (case.key == images.stem and missing)
     ]
     calls = (joblib.delayed(_records)(*task, methods, context.device) for task in todo)
     workers = joblib.Parallel(context.jobs, return_as="generator_unordered")
@@ -83,6 +86,7 @@ def run(context):
         f"the direction. {'; '.join('; '.join(u) for u in sorted(used))}.",
         *parts,
         absent(columns),
+        "" if recorded or not missing else f"* **Images: absent.** Looked for {images}.",
     )
 
 
@@ -202,12 +206,10 @@ def _of_features(column):
 
 
 def _of_images(path):
-    """Return features of images with and without a trigger, where there is such a file.
+    """Return features of images with and without a trigger.
 
-    It holds ``X_train_triggered`` and ``X_test_triggered`` beside what `load_features` reads.
+    The file holds ``X_train_triggered`` and ``X_test_triggered`` beside what `load_features` reads.
     """
-    if not path.is_file():
-        return []
 
     def load(seed):
         data = load_features(path)
@@ -216,7 +218,7 @@ def _of_images(path):
             train, test = (file[f"X_{s}_triggered"].astype(np.float32) for s in ("train", "test"))
         return data, lambda rows: train[rows], test
 
-    return [Case("Dominoes, images through efflite0", path.stem, load)]
+    return Case("Dominoes, images through efflite0", path.stem, load)
 
 
 def _seen(records, cases, rates):
