@@ -203,6 +203,15 @@ def test_a_problem_that_overflows_keeps_its_last_finite_head_and_disturbs_no_oth
     assert found.best_epoch[1] == 6
 
 
+def test_a_run_that_ends_early_has_diverged():
+    args = random_problem(2, dtype=torch.float32)
+    settings = {"T": [2], "KH": 2, "Khard": [5], "clip_norm": None, "epochs": 3, "score": never}
+    assert not solve(as_problem(*args), inner_lr=[0.1], outer_lr=[0.1], **settings).diverged
+    found = solve(as_problem(*args), inner_lr=[1e38], outer_lr=[1e38], **settings)
+    assert found.diverged
+    assert found.n_epochs < 3
+
+
 # Numbers read back, sizes that depend on data, and what torch.tensor does.
 READ_BACK = {"_local_scalar_dense", "item", "nonzero", "_unique2", "masked_select", "lift_fresh"}
 
