@@ -72,7 +72,7 @@ def proof_batch(image):
 
 def find_tap(network, layer, batch):
     """Return where the features of ``layer`` are, as one batch shows."""
-    calls = _calls(network, batch)
+    calls = calls_of(network, batch)
     if layer == "pool":
         return _pool(network, calls, batch)
     name = "" if layer == "output" else layer
@@ -85,12 +85,12 @@ def find_tap(network, layer, batch):
     left = [call.left for call in calls if call.name == name]
     if not left:
         raise ValueError(f"layer={layer!r} took no part in the forward pass; name another.")
-    return Tap(name, space=_space(tensor_of(left[-1], layer), calls, batch, layer))
+    return Tap(name, space=space_of(tensor_of(left[-1], layer), calls, batch, layer))
 
 
 def last_layer(network, batch):
     """Return the `LastLayer` of a network, or None where no layer gives its output."""
-    return _proven(_calls(network, batch), len(batch))
+    return _proven(calls_of(network, batch), len(batch))
 
 
 def tensor_of(output, layer="output"):
@@ -142,7 +142,7 @@ def tapped(network, tap):
     return features
 
 
-def _calls(network, batch):
+def calls_of(network, batch):
     """Return what entered and left each module, in the order in which they ended."""
     calls, handles = [], []
     for name, module in network.named_modules():
@@ -267,7 +267,7 @@ def _same(a, b):
     return a.shape == b.shape and bool((a - b).norm() <= _CLOSE * b.norm())
 
 
-def _space(out, calls, batch, layer):
+def space_of(out, calls, batch, layer):
     """Return the axes of maps or tokens, by what the layers around them take them for."""
     if out.ndim not in (2, 3, 4) or len(out) != len(batch):
         raise ValueError(
