@@ -1,4 +1,4 @@
-"""Where in an image a network looks: xGradCAM of its last maps."""
+"""Where in an image a network looks: xGradCAM of its last maps, and masks by a threshold."""
 
 import torch
 from torch.nn.functional import interpolate
@@ -11,106 +11,104 @@ _TINY = 1e-7  # beside the sum of a map that is nowhere active
 class Saliency:
     """xGradCAM of a network: its maps, each weighted by the gradient where it is active.
 
-    With maps A_k and the logit s of a class, the weight of a map is
-    ``sum(ds/dA_k * A_k) / sum(A_k)``, the sums over space, and the saliency the positive part
-    of the weighted sum of maps, brought to the size of the image.
-
     Parameters
     ----------
     network : torch.nn.Module
-        What maps preprocessed images to logits; it is put into evaluation mode.
+        What is run; in evaluation mode.
     layer : str
         "auto", the last module that gives maps of more than one place, or its name.
     batch : Tensor
-        One preprocessed batch, which shows where the maps are.
+        A preprocessed batch, which shows where the maps are.
+    logits_of : callable, default=None
+        From a batch to the logits, by running the network; None is what the network returns.
     """
 
-    def __init__(self, network, layer, batch):
-        self.network = network.eval()
-        self.layer = _map_layer(network, layer, batch)
+    def __init__(self, network, layer, batch, logits_of=None):
+        self.layer = map_layer(network, layer, batch)
         self._module = network.get_submodule(self.layer)
+        self._logits_of = network if logits_of is None else logits_of
 
     def __call__(self, batch, classes=None):
-        """Return the saliency of each image, (n, height, width), and the logits.
+        """Return the saliency of each image, (n, h, w) in the places of the maps, and the logits.
 
         ``classes`` are indices, (n,), of the logits to explain; None takes the largest.
         """
         maps = []
 
-        def note(module, args, output):
-            output = tensor_of(output, self.layer)
-            maps.append(output)
-            return output
+        def watched(module, args, output):
+            maps.append(tensor_of(output, self.layer).detach().clone().requires_grad_())
+            return maps[-1]
 
-        def tracked(module, args):  # weights need no gradients here, but maps do
-            return tuple(a.detach().requires_grad_() if _is_float(a) else a for a in args)
-
-        handles = [
-            self._module.register_forward_pre_hook(tracked),
-            self._module.register_forward_hook(note),
-        ]
+        handle = self._module.register_forward_hook(watched)
         try:
             with torch.enable_grad():
-                logits = tensor_of(self.network(batch))
+                logits = tensor_of(self._logits_of(batch))
         finally:
-            for handle in handles:
-                handle.remove()
+            handle.remove()
         if classes is None:
             classes = logits.argmax(dim=1)
         chosen = logits.gather(1, classes[:, None]).sum()
         (slope,) = torch.autograd.grad(chosen, maps[-1])
-        with torch.no_grad():
-            salient = xgradcam(maps[-1].detach(), slope)
-            salient = interpolate(
-                salient[:, None], size=batch.shape[-2:], mode="bilinear", align_corners=False
-            )
-        return salient[:, 0], logits.detach()
+        return xgradcam(maps[-1].detach(), slope), logits.detach()
 
 
 def xgradcam(maps, slope):
-    """Return the saliency (n, h, w) of maps and the gradients in them, both (n, K, h, w)."""
+    """Return the saliency (n, h, w) of maps A and the gradients g in them, both (n, K, h, w).
+
+    The weight of a map is ``sum(g * A) / sum(A)``, the sums over space; the saliency is the
+    positive part of the weighted sum of maps.
+    """
     weight = (slope * maps).sum((2, 3)) / (maps.sum((2, 3)) + _TINY)  # (n, K)
     return torch.einsum("nk,nkhw->nhw", weight, maps).relu()
 
 
-def _map_layer(network, layer, batch):
-    """Return the module whose output is looked at, as one batch shows."""
+def brought_to(salient, size):
+    """Return saliency (n, h, w) in the places of an image, (n, *size)."""
+    return interpolate(salient[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def most_salient(salient, n_std):
+    """Return where the saliency (n, h, w) is beyond its mean and so many standard deviations.
+
+    Both are over the places where an image's saliency is positive; where it is so nowhere,
+    nothing is most salient.
+    """
+    positive = salient > 0
+    count = positive.sum((1, 2)).clamp_min(1)[:, None, None]
+    mean = salient.sum((1, 2), keepdim=True) / count
+    variance = ((salient - mean).square() * positive).sum((1, 2), keepdim=True) / count
+    return positive & (salient > mean + n_std * variance.sqrt())
+
+
+def map_layer(network, layer, batch):
+    """Return the name of the module whose output is looked at, as one batch shows."""
     calls = calls_of(network, batch)
     if layer == "auto":
         for call in reversed(calls):
-            if _has_maps(call, calls, batch):
+            if call.name and _has_maps(call, calls, batch):
                 return call.name
         raise ValueError(
             "layer='auto' is the last module that gives maps, (n, channels, height, width) with "
             "more than one place, and no module of the network does. Saliency needs a "
-            "convolutional network; pass its module of maps as layer."
+            "convolutional network."
         )
-    found = [call for call in calls if call.name == layer]
-    if not found or not layer:
-        names = [call.name for call in calls if call.name and _has_maps(call, calls, batch)]
-        raise ValueError(
-            f"layer={layer!r} took no part in the forward pass. It is 'auto' or one of those that "
-            f"give maps: {', '.join(dict.fromkeys(names)) or 'none'}."
-        )
-    if not _has_maps(found[-1], calls, batch):
-        raise ValueError(
-            f"layer={layer!r} gives no maps, (n, channels, height, width) with more than one "
-            "place, channels first. Name a convolution, or pass 'auto'."
-        )
-    return layer
+    found = [call for call in calls if call.name == layer and layer]
+    if found and _has_maps(found[-1], calls, batch):
+        return layer
+    names = dict.fromkeys(c.name for c in calls if c.name and _has_maps(c, calls, batch))
+    raise ValueError(
+        f"layer={layer!r} {'gives no maps' if found else 'took no part in the forward pass'}; "
+        "saliency wants maps, (n, channels, height, width) with more than one place. Pass 'auto' "
+        f"or one of: {', '.join(names) or 'none'}."
+    )
 
 
 def _has_maps(call, calls, batch):
-    """Return whether a module gave maps of more than one place, channels first."""
     out = call.left
     if not isinstance(out, torch.Tensor) or out.ndim != 4 or len(out) != len(batch):
         return False
     try:
         space = space_of(out, calls, batch, call.name)
-    except ValueError:  # nothing tells
+    except ValueError:  # nothing tells which axis holds the channels
         return False
     return space == (2, 3) and out.shape[2:].numel() > 1
-
-
-def _is_float(value):
-    return isinstance(value, torch.Tensor) and value.is_floating_point()

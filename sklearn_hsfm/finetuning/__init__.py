@@ -1,6 +1,7 @@
 """ERM fine-tuning of a backbone on images, the paper's first stage, on skorch."""
 
 from sklearn_hsfm.finetuning._erm import ERMClassifier
+from sklearn_hsfm.finetuning._masktune import MaskTuneClassifier
 from sklearn_hsfm.finetuning._pipeline import make_hsfm_pipeline
 
-__all__ = ["ERMClassifier", "make_hsfm_pipeline"]
+__all__ = ["ERMClassifier", "MaskTuneClassifier", "make_hsfm_pipeline"]

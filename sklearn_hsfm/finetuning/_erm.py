@@ -1,30 +1,26 @@
 """ERMClassifier: a backbone fine-tuned end to end on images."""
 
-import copy
 import json
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
 from sklearn_hsfm.extraction._backbones import check_head, load_network
-from sklearn_hsfm.extraction._batches import preprocessed, run_batches
-from sklearn_hsfm.extraction._engines import torch_engine
+from sklearn_hsfm.extraction._batches import preprocessed
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._last_layer import Tap, proof_batch
 from sklearn_hsfm.extraction._seeds import seeded
-from sklearn_hsfm.extraction._with_network import WithNetworkMixin
 from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
 from sklearn_hsfm.finetuning._head import with_head
+from sklearn_hsfm.finetuning._network_classifier import NetworkClassifierMixin
 from sklearn_hsfm.finetuning._run import make_net, parts_of, trained
 from sklearn_hsfm.finetuning._training import Rows, flip
 
@@ -33,7 +29,7 @@ _COUNT = [Interval(Integral, 1, None, closed="left")]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 
 
-class ERMClassifier(WithNetworkMixin, ClassifierMixin, BaseEstimator):
+class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune a backbone and its head end to end, by plain empirical risk minimisation.
 
     Parameters
@@ -270,81 +266,3 @@ class ERMClassifier(WithNetworkMixin, ClassifierMixin, BaseEstimator):
         y_val = class_indices(y_val, self.classes_, "y_val")
         valid = Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_, None, shape)
         return Rows(images, y, every, self.preprocess_, augment, shape), valid
-
-    @property
-    def coef_(self):
-        """Weights of the head, (n_classes, n_features)."""
-        return self._head().weight.detach().numpy().copy()
-
-    @property
-    def intercept_(self):
-        """Intercepts of the head, (n_classes,)."""
-        return self._head().bias.detach().numpy().copy()
-
-    def _head(self):
-        if "module_" not in vars(self):  # so that hasattr tells whether it is fitted
-            raise AttributeError("ERMClassifier has no head before fit.")
-        return self.module_.get_submodule(self._head_name)
-
-    def decision_function(self, X):
-        """Return the logits of images.
-
-        Parameters
-        ----------
-        X : images
-            As in `FeatureExtractor.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes the log-odds of ``classes_[1]``.
-        """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X):
-        """Return the probability of each class, (n_samples, n_classes).
-
-        Parameters
-        ----------
-        X : images
-            As in `FeatureExtractor.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities.
-        """
-        return softmax(self._logits(X), axis=1)
-
-    def predict(self, X):
-        """Return the most probable class of each image.
-
-        Parameters
-        ----------
-        X : images
-            As in `FeatureExtractor.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels, of the kind that ``fit`` was given.
-        """
-        index = self._logits(X).argmax(axis=1)
-        return self.classes_[index]
-
-    def _logits(self, X):
-        check_is_fitted(self, "module_")
-        images, network = Images(X), copy.deepcopy(self.module_)
-        run = torch_engine(network, network, resolve_device(self.device), self.precision)
-        logits = np.empty((len(images), len(self.classes_)), dtype=np.float32)
-        rows = range(len(images))
-        for some, values in run_batches(run, images, rows, self.preprocess_, self.batch_size):
-            logits[some] = values
-        return logits
-
-    def __sklearn_tags__(self):
-        """Return the tags: images are not two-dimensional."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        return tags
