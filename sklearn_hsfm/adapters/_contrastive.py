@@ -53,8 +53,9 @@ class ContrastiveAdapter(
         Epochs; in each every anchor takes its turn.
     lr : float, default=1e-3
         Learning rate of Adam.
-    l2 : float, default=1e-4
-        Weight decay, which pulls the map towards the identity.
+    l2 : float, default=10.0
+        Decay of the map towards the identity, by ``lr * l2`` a step: features of a deep network
+        have more columns than there are positives, which a free map learns by heart.
     init_head : None, estimator, tuple (coef, intercept), torch.nn.Linear or network, default=None
         The ERM head whose predictions count, as in `HSFMClassifier`, such as that of the network
         that made the features. None takes what a regression predicts for samples of folds that it
@@ -154,7 +155,7 @@ class ContrastiveAdapter(
         n_negatives=32,
         epochs=10,
         lr=1e-3,
-        l2=1e-4,
+        l2=10.0,
         init_head=None,
         C=1e-3,
         cv=5,

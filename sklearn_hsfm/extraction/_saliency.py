@@ -37,17 +37,17 @@ class Saliency:
 
         def watched(module, args, output):
             maps.append(tensor_of(output, self.layer).detach().clone().requires_grad_())
-            return maps[-1]
+            return maps[-1].clone()  # which may be changed in place
 
         handle = self._module.register_forward_hook(watched)
         try:
             with torch.enable_grad():
                 logits = tensor_of(self._logits_of(batch))
+                if classes is None:
+                    classes = logits.argmax(dim=1)
+                chosen = logits.gather(1, classes[:, None]).sum()
         finally:
             handle.remove()
-        if classes is None:
-            classes = logits.argmax(dim=1)
-        chosen = logits.gather(1, classes[:, None]).sum()
         (slope,) = torch.autograd.grad(chosen, maps[-1])
         return xgradcam(maps[-1].detach(), slope), logits.detach()
 
