@@ -96,6 +96,7 @@ SAME_METHOD = {
     "group DRO": "group DRO",
     "LISA": "LISA",
     "JTT": "JTT",
+    "CnC": "CnC",
 }
 
 

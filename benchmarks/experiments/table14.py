@@ -13,6 +13,7 @@ METHODS = (
     "DFR",
     "class-balanced retraining",
     "JTT",
+    "CnC",
     "group DRO",
     "LISA",
 )
