@@ -1,6 +1,8 @@
 """CnC on features: its loss, its batches, its limits, and its place before any head."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -189,6 +191,17 @@ def test_one_seed_one_result_and_persistence(digits):
     unknown = skops.io.get_untrusted_types(data=blob)
     assert all(name.startswith("sklearn_hsfm.") for name in unknown)
     np.testing.assert_array_equal(skops.io.loads(blob, trusted=unknown).transform(X), out)
+
+
+def test_applying_it_needs_no_torch(digits, tmp_path):
+    adapter = ContrastiveAdapter(epochs=1, random_state=0).fit(digits.X_train, digits.y_train)
+    (tmp_path / "adapter.pickle").write_bytes(pickle.dumps((adapter, digits.X_test)))
+    code = (
+        "import pickle, sys; adapter, X = pickle.load(open(sys.argv[1], 'rb')); "
+        "adapter.transform(X); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "adapter.pickle")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_a_rate_that_is_too_large_is_said(digits):

@@ -1,8 +1,21 @@
-"""ERM fine-tuning of a backbone on images, the paper's first stage, on skorch."""
+"""ERM fine-tuning of a backbone on images, the paper's first stage, and what builds on it."""
 
 from sklearn_hsfm.finetuning._dac import DaCClassifier
 from sklearn_hsfm.finetuning._erm import ERMClassifier
+from sklearn_hsfm.finetuning._generated import (
+    GeneratedRowsClassifier,
+    GenerationReport,
+    ImageGenerator,
+)
 from sklearn_hsfm.finetuning._masktune import MaskTuneClassifier
 from sklearn_hsfm.finetuning._pipeline import make_hsfm_pipeline
 
-__all__ = ["DaCClassifier", "ERMClassifier", "MaskTuneClassifier", "make_hsfm_pipeline"]
+__all__ = [
+    "DaCClassifier",
+    "ERMClassifier",
+    "GeneratedRowsClassifier",
+    "GenerationReport",
+    "ImageGenerator",
+    "MaskTuneClassifier",
+    "make_hsfm_pipeline",
+]

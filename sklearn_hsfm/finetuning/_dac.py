@@ -4,24 +4,20 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
-from sklearn_hsfm._init_head import A_HEAD, initial_head
+from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._labels import encoded_labels
-from sklearn_hsfm._linear_head import fitted_scaler, log_probabilities, to_raw
+from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.extraction import FeatureExtractor
-from sklearn_hsfm.extraction._images import Images
-from sklearn_hsfm.extraction._with_network import WithNetworkMixin
 from sklearn_hsfm.finetuning._made_rows import MadeRows, smallest
+from sklearn_hsfm.finetuning._over_features import OverFeaturesMixin
 from sklearn_hsfm.heads import ExtraRowsClassifier
 
 
-class DaCClassifier(WithNetworkMixin, ClassifierMixin, BaseEstimator):
+class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
     """Decompose-and-compose (DaC): refit the last layer on recombined images.
 
     Where the network looks decides what of a training image is foreground. The foreground of one
@@ -168,24 +164,12 @@ class DaCClassifier(WithNetworkMixin, ClassifierMixin, BaseEstimator):
             one that is named, gives maps.
         """
         rng = check_random_state(self.random_state)
-        images, labels = Images(X), column_or_1d(y)
-        check_classification_targets(labels)
-        if len(labels) != len(images):
-            raise ValueError(f"There are {len(images)} images, but y has {len(labels)} labels.")
-        self.classes_, y = encoded_labels(labels)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has one class, {self.classes_.tolist()}; it must have two or more."
-            )
-        extractor = FeatureExtractor() if self.extractor is None else self.extractor
-        if not hasattr(extractor, "backbone_id_"):
-            extractor = clone(extractor).fit(X, labels)
-        self.extractor_ = extractor
-        features = extractor.transform(X)
+        images, labels, y = self._labelled(X, y)
+        features = self._features(X, labels)
         head = self._first_head(features, y)
         losses = -log_probabilities(features @ head[0].T + head[1])[np.arange(len(y)), y]
         self.taken_apart_ = smallest(losses, y, self.quantile)
-        made = MadeRows(extractor, self.layer, self.foreground, images, y, head)
+        made = MadeRows(self.extractor_, self.layer, self.foreground, images, y, head)
         extra, labels_extra, self.foreground_fraction_ = made.of(
             self.taken_apart_, self.n_combined, rng
         )
@@ -195,81 +179,3 @@ class DaCClassifier(WithNetworkMixin, ClassifierMixin, BaseEstimator):
             warnings.filterwarnings("ignore", "X_extra does not look like X")
             self.head_.fit(features, labels, X_extra=extra, y_extra=self.classes_[labels_extra])
         return self
-
-    def _first_head(self, features, y):
-        """Return the head on raw features that is looked with, one row a class."""
-        given = self.init_head
-        if given is None and hasattr(self.extractor_.backbone_, "coef_"):
-            given = self.extractor_.backbone_
-        scaler = fitted_scaler(features)
-        return to_raw(*initial_head(given, features, y, self.classes_, scaler), scaler)
-
-    @property
-    def coef_(self):
-        """Weights of the head on raw features."""
-        return self._fitted_head().coef_
-
-    @property
-    def intercept_(self):
-        """Intercepts of the head."""
-        return self._fitted_head().intercept_
-
-    def _fitted_head(self):
-        if "head_" not in vars(self):  # so that hasattr tells whether it is fitted
-            raise AttributeError("DaCClassifier has no head before fit.")
-        return self.head_
-
-    def decision_function(self, X):
-        """Return the logits of images, for two classes the log-odds of ``classes_[1]``.
-
-        Parameters
-        ----------
-        X : images
-            As in `FeatureExtractor.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Logits.
-        """
-        return self._of_features("decision_function", X)
-
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : images
-            As in `FeatureExtractor.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities.
-        """
-        return self._of_features("predict_proba", X)
-
-    def predict(self, X):
-        """Return the most probable class of each image.
-
-        Parameters
-        ----------
-        X : images
-            As in `FeatureExtractor.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels, of the kind that ``fit`` was given.
-        """
-        return self._of_features("predict", X)
-
-    def _of_features(self, what, X):
-        check_is_fitted(self, "head_")
-        return getattr(self.head_, what)(self.extractor_.transform(X))
-
-    def __sklearn_tags__(self):
-        """Return the tags: images are not two-dimensional."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        return tags
