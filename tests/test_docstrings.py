@@ -21,6 +21,7 @@ IN_EXAMPLE_OF_CLASS = "EX01"  # what a method does is shown where its class is
 IMAGE_SETS = ("cars", "celeba", "cub", "dominoes", "flowers", "metashift", "waterbirds")
 NEEDS_THE_IMAGES = {f"load_{name}" for name in IMAGE_SETS}
 MADE_BY_OTHERS = {
+    "GenerationReport",
     "Audit",
     "EditDescription",
     "GroupScorer",
