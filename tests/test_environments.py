@@ -278,7 +278,7 @@ class Halves(EnvironmentAdaptiveRegressor):
     """Told of two environments, for checks that call ``fit(X, y)``."""
 
     def fit(self, X, y, environments=None):
-        n_rows = np.size(y) if y is not None else 0
+        n_rows = 0 if y is None else np.asarray(y).size
         return super().fit(X, y, np.arange(n_rows) % 2 if n_rows > 3 else None)
 
 
