@@ -523,7 +523,7 @@ LONG = [clf for clf in QUICK if "progress" in clf.get_params()]
 
 def test_what_descends_or_retrains_has_a_bar():
     names = {type(clf).__name__.removesuffix("Classifier") for clf in LONG}
-    assert names == {"AFR", "CLP", "CVaRDRO", "DFR", "GroupDRO", "LISA", "LfF"}
+    assert names == {"AFR", "BAM", "CLP", "CVaRDRO", "DFR", "GroupDRO", "LISA", "LfF", "ULA", "XRM"}
 
 
 @pytest.mark.parametrize("clf", LONG)

@@ -40,17 +40,24 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         heads from elsewhere, as ``init_head`` of `HSFMClassifier`.
     alpha : float or tuple of float, default=0.5
         Share of ``second``; of several, validation rows choose, of equals the first.
-    balance : {"none", "temperature"}, default="temperature"
+    balance : {"none", "temperature", "bang"}, default="temperature"
         "none" averages the heads as they are (WiSE-FT). "temperature" first gives each the
         length with the least log-loss on the validation rows, so that an over-confident head
-        does not rule: for linear heads, what balanced averaging (BANG) comes to.
+        does not rule. "bang" is balanced averaging as published: ``second`` is fitted on labels
+        that are smoothed and on rows that are mixed, which keeps it from being over-confident. It
+        must be an estimator that is not fitted yet and whose ``fit`` takes ``sample_weight``.
+    label_smoothing : float, default=0.1
+        Of "bang": share of a label that is spread evenly over all classes.
+    mixup : float, default=0.2
+        Of "bang": each row is mixed with another by a share drawn from Beta(mixup, mixup), and so
+        is its label; 0 mixes nothing.
     selection : str or callable, default="auto"
         How validation rows choose ``alpha``: a rule of `sklearn_hsfm.selection`; "auto" is the
         worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows that are held out.
+        Draws the rows that are held out, and what is mixed.
 
     Attributes
     ----------
@@ -75,6 +82,12 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     -----
     Uses validation labels, and validation groups when given, to select; besides, what ``first``
     and ``second`` use, which get the validation rows and groups that they have arguments for.
+
+    A soft label is one row for each class that it gives a share to, weighted by that share: the
+    same loss to any estimator that is a weighted mean over rows, at ``n_classes`` times the rows
+    where labels are smoothed. The strengths that the paper used could not be read, so the
+    defaults are common ones. For linear heads on the same features "temperature" does much the
+    same and fits nothing anew.
 
     References
     ----------
@@ -107,7 +120,9 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         "first": A_HEAD,
         "second": A_HEAD,
         "alpha": one_or_several(Interval(Real, 0, 1, closed="both")),
-        "balance": [StrOptions({"none", "temperature"})],
+        "balance": [StrOptions({"none", "temperature", "bang"})],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "mixup": [Interval(Real, 0, None, closed="left")],
         "selection": [StrOptions({"auto", *rules.RULES}), callable],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
@@ -120,6 +135,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         *,
         alpha=0.5,
         balance="temperature",
+        label_smoothing=0.1,
+        mixup=0.2,
         selection="auto",
         validation_fraction=0.2,
         random_state=None,
@@ -128,6 +145,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.second = second
         self.alpha = alpha
         self.balance = balance
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.random_state = random_state
@@ -168,6 +187,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         """
         rng = check_random_state(self.random_state)
         X, y = check_training_rows(self, X, y)
+        if self.balance == "bang":
+            _check_takes_weights(self.second)
         if groups is not None:
             disjoint_groups(groups, len(y))  # which says what is wrong with them
         split = split_validation(
@@ -177,7 +198,8 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         if groups is not None:
             known["groups"] = np.asarray(groups)[split.index]
         self.first_, self.second_ = (
-            self._balanced(self._head(name, split, known), split) for name in ("first", "second")
+            self._balanced(self._head(name, split, known, rng), split)
+            for name in ("first", "second")
         )
         name, rule = rules.resolve_rule(self.selection, split.groups_val)
         alphas = self.alpha if isinstance(self.alpha, tuple | list) else (self.alpha,)
@@ -217,9 +239,13 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         pairs = zip(self.first_, self.second_, strict=True)
         return tuple((1 - alpha) * a + alpha * b for a, b in pairs)
 
-    def _head(self, name, split, known):
+    def _head(self, name, split, known, rng):
         """Return a head, of the estimator fitted on the rows of the split if it is not yet."""
         estimator = getattr(self, name)
+        if self.balance == "bang" and name == "second":
+            n_classes = len(self.classes_)
+            rows = softened(split.X, split.y, n_classes, self.label_smoothing, self.mixup, rng)
+            return given_head(estimator, *rows[:2], self.classes_, name, sample_weight=rows[2])
         fit = getattr(estimator, "fit", None)
         takes = {} if fit is None else inspect.signature(fit).parameters
         given = {"X_val": split.X_val, "y_val": self.classes_[split.y_val], **known}
@@ -230,7 +256,7 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         return given_head(estimator, split.X, split.y, self.classes_, name, **given)
 
     def _balanced(self, head, split):
-        if self.balance == "none":
+        if self.balance != "temperature":
             return head
         coef, intercept = head
         logits = split.X_val @ coef.T + intercept
@@ -238,3 +264,35 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
             one_row_for_two_classes(logits.T, np.zeros(len(coef)))[0].T, split.y_val
         )
         return scale * coef, scale * intercept
+
+
+def _check_takes_weights(second):
+    """Refuse what cannot be fitted on soft labels."""
+    fit = getattr(second, "fit", None)
+    if hasattr(second, "coef_") or fit is None:
+        raise ValueError(
+            f"balance='bang' fits second on soft labels, and second={second!r} is a head already. "
+            "Pass an estimator that is not fitted, or take balance='temperature'."
+        )
+    if "sample_weight" not in inspect.signature(fit).parameters:
+        raise ValueError(
+            "balance='bang' fits second on soft labels, which are weighted rows, and "
+            f"{type(second).__name__}.fit takes no sample_weight. Pass one that does, such as "
+            "LogisticRegression, or take balance='temperature'."
+        )
+
+
+def softened(X, y, n_classes, smoothing, mixup, rng):
+    """Return rows with soft labels: features, one class a row, and weights.
+
+    Of rows of one source the weights add up to 1.
+    """
+    target = np.eye(n_classes)[y]
+    if mixup > 0:
+        share, other = rng.beta(mixup, mixup, size=len(y)), rng.permutation(len(y))
+        share = share[:, None]
+        X = share * X + (1 - share) * X[other]
+        target = share * target + (1 - share) * target[other]
+    target = (1 - smoothing) * target + smoothing / n_classes
+    source, label = np.nonzero(target)
+    return X[source], label, target[source, label]
