@@ -32,7 +32,7 @@ HEADS = [
     *[
         getattr(heads, name)(*(SEVERAL if name == "HeadAverager" else ()))
         for name in heads.__all__
-        if name != "LabelUse"
+        if name not in ("LabelUse", "DPEClassifier")  # whose distances no layer computes
     ],
 ]
 

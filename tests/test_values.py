@@ -42,7 +42,7 @@ def rows(n, n_classes=2, seed=0):
 
 def test_all_parameters_that_may_be_tuples_are_tried():
     found = {(cls.__name__, name) for cls, name in TUNED}
-    assert len(found) == 20
+    assert len(found) == 33
     assert {
         ("DFRClassifier", "Cs"),
         ("SELFClassifier", "n_rows"),

@@ -25,7 +25,9 @@ class Soft:
         self.open = len(summaries) < 2 or bool(self.kept.all())
         X, summaries = torch.tensor(X), torch.tensor(summaries)
         y = torch.tensor(np.asarray(y, dtype=float))
-        rows = [torch.tensor(np.flatnonzero(env == e)) for e in range(len(summaries))]
+        # The mean over environments of the mean over their rows.
+        weight = torch.tensor(1 / (len(summaries) * np.bincount(env)[env]))
+        env = torch.tensor(env)
         head = _layer(X.shape[1], n_scores, rng)
         gate = [
             *_layer(summaries.shape[1], self.hidden, rng),
@@ -36,15 +38,13 @@ class Soft:
         kept = torch.tensor(self.kept)
         adam = torch.optim.Adam([{"params": head, "lr": self.lr}, {"params": gate}], self.gate_lr)
         for epoch in range(self.epochs):
-            z = torch.ones(len(rows), X.shape[1], dtype=X.dtype)
+            seen = X
             if epoch >= self.warm_up and not self.open:
-                z = torch.where(kept, z, torch.sigmoid(_forward(summaries, gate, torch) / TAU))
-            losses = [
-                self.task.torch_loss((X[r] * z_e) @ head[0].T + head[1], y[r])
-                for r, z_e in zip(rows, z, strict=True)
-            ]
+                z = torch.sigmoid(_forward(summaries, gate, torch) / TAU)
+                seen = X * torch.where(kept, 1.0, z)[env]
+            losses = self.task.torch_losses(seen @ head[0].T + head[1], y)
             adam.zero_grad()
-            torch.stack(losses).mean().backward()
+            (weight @ losses).backward()
             torch.nn.utils.clip_grad_norm_([*head, *gate], self.clip_norm)
             adam.step()
         self.head, self.gate = ([p.detach().numpy() for p in part] for part in (head, gate))

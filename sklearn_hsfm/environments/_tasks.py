@@ -23,9 +23,9 @@ class Regression:
         """Return the loss of each row."""
         return (outputs[:, 0] - y) ** 2
 
-    def torch_loss(self, scores, y):
-        """Return the mean loss of tensors."""
-        return (scores[:, 0] - y).square().mean()
+    def torch_losses(self, scores, y):
+        """Return the loss of each row of tensors."""
+        return (scores[:, 0] - y).square()
 
 
 class Classification:
@@ -64,10 +64,10 @@ class Classification:
         own = outputs[np.arange(len(y)), y]
         return -np.log(np.maximum(own, np.finfo(float).tiny))
 
-    def torch_loss(self, scores, y):
-        """Return the mean loss of tensors."""
+    def torch_losses(self, scores, y):
+        """Return the loss of each row of tensors."""
         from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
         if scores.shape[1] > 1:
-            return cross_entropy(scores, y.long())
-        return binary_cross_entropy_with_logits(scores[:, 0], y)
+            return cross_entropy(scores, y.long(), reduction="none")
+        return binary_cross_entropy_with_logits(scores[:, 0], y, reduction="none")
