@@ -359,17 +359,20 @@ def test_ccdb_weights_by_hand():
     y = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     weight, cells = _fg_ccdb.ccdb_weights(said, y, 2)
     assert cells.tolist() == [[3, 1], [1, 3]]
-    ratio = weight[3] / weight[0]  # q is even: (1 / P / M) is 1 / (1/4 * 1) over 1 / (3/4 * 3)
-    assert ratio == pytest.approx(9)
+    assert weight[3] / weight[0] == pytest.approx(3)
     assert weight.mean() == pytest.approx(1)
 
 
-def test_independent_answers_leave_weights_of_cells_alike():
-    said, y = (np.repeat([0, 0, 1, 1], [30, 10, 15, 5]), np.repeat([0, 1, 0, 1], [30, 10, 15, 5]))
+@pytest.mark.parametrize("sizes", [[30, 10, 15, 5], [50, 3, 2, 90], [7, 1, 9, 40]])
+def test_answers_are_distributed_alike_in_every_class(sizes):
+    said, y = np.repeat([0, 0, 1, 1], sizes), np.repeat([0, 1, 0, 1], sizes)
     weight, M = _fg_ccdb.ccdb_weights(said, y, 2)
-    of_cell = [weight[(said == s) & (y == c)].sum() for s, c in itertools.product((0, 1), (0, 1))]
-    np.testing.assert_allclose(of_cell, weight.sum() / 4)
-    assert M.sum() == 60
+    q = np.bincount(said) / len(said)
+    for c in (0, 1):
+        of_class = np.bincount(said[y == c], weights=weight[y == c])
+        np.testing.assert_allclose(of_class / of_class.sum(), q)
+        assert of_class.sum() == pytest.approx(len(y) / 2)
+    assert M.ravel().tolist() == sizes
 
 
 def test_the_surest_of_each_class():

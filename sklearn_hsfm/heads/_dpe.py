@@ -289,6 +289,12 @@ class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
         index = self.predict_proba(X).argmax(axis=1)
         return self.classes_[index]
 
+    def __sklearn_tags__(self):
+        """Return the tags: columns that are no features of one network are read badly."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True  # scaling a row takes the length from two columns
+        return tags
+
 
 def on_sphere(X):
     """Return rows, each centred, scaled and of length 1; a constant one as zeros."""

@@ -63,8 +63,9 @@ class FGCCDBClassifier(LastLayerClassifier):
     -----
     Uses validation labels to select; their groups only where ``selection`` is a rule that does.
 
-    With M the counts of cells, J = M / N, P(s | y) = J / sum over s of J, and q(s) = sum over y of
-    J, a row weighs ``q(s) / P(s | y) / M(s, y)``: a cell as a whole weighs ``q(s) / P(s | y)``. The
+    With q(s) the share of an answer among all rows and P(s | y) that among the rows of a class, a
+    row weighs ``q(s) / P(s | y)``, divided by the rows of its class: then answers have the
+    distribution q in every class that has rows of all of them, and classes weigh the same. The
     paper's own code could not be read, and its biased network is deep and overfits its tenth; a
     penalised linear head does not, so its mistakes are those of a simple rule, too.
 
@@ -147,10 +148,13 @@ def surest(proba, y, fraction):
 
 
 def ccdb_weights(said, y, n_classes):
-    """Return weights of mean 1, and the counts of cells (what is said, class)."""
+    """Return weights of mean 1, and the counts of cells (what is said, class).
+
+    Weighted, what is said is distributed in each class as it is in all rows.
+    """
     M = np.zeros((n_classes, n_classes))
     np.add.at(M, (said, y), 1)
     J = M / len(y)
     P, q = J / J.sum(axis=0), J.sum(axis=1)
-    weight = q[said] / P[said, y] / M[said, y]
+    weight = q[said] / P[said, y] / np.bincount(y)[y]
     return weight * len(y) / weight.sum(), M.astype(int)

@@ -21,8 +21,9 @@ class ULAClassifier(LastLayerClassifier):
 
     Parameters
     ----------
-    tau : float or tuple of float, default=(0.5, 1.0, 2.0)
-        Strength of the adjustment; 1 in the paper. Of several, validation rows choose.
+    tau : float or tuple of float, default=(0.0, 0.5, 1.0)
+        Strength of the adjustment; 1 in the paper, and 0 is ERM. Of several, validation rows
+        choose.
     biased_C : float, default=1e-4
         Inverse strength of the penalty of the biased head.
     l2 : float or tuple of float, default=1e-2
@@ -73,7 +74,8 @@ class ULAClassifier(LastLayerClassifier):
     The published biased head is linear, too, but on features of self-supervised training, which
     has seen no label. On the features that the head itself is fitted on, its answers are close to
     those of ERM, and where it is right about nearly all of a class, the adjustment is large and
-    says little. One row is added to every count of answer and class, so that no share is 0.
+    leaves the head nothing to learn: the smaller ``tau`` are there for that. One row is added to
+    every count of answer and class, so that no share is 0.
 
     References
     ----------
@@ -102,7 +104,7 @@ class ULAClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        tau=(0.5, 1.0, 2.0),
+        tau=(0.0, 0.5, 1.0),
         biased_C=1e-4,
         l2=1e-2,
         lr=(1e-3, 1e-2),
