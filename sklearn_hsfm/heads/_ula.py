@@ -12,7 +12,7 @@ from sklearn_hsfm.heads._inferred import membership
 
 
 class ULAClassifier(LastLayerClassifier):
-    """uLA: train on logits that are adjusted by what a biased head has said (logit adjustment).
+    """Logit adjustment (uLA): train on logits that are adjusted by what a biased head has said.
 
     A strongly penalised head stands for the shortcut. Training adds ``tau * log P(y | what it
     says)`` to the logits, so that the head that is kept need not learn what the biased one knows.
