@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
-from benchmarks.runs import append, read
+from benchmarks.runs import append, read, versions
 from benchmarks.tables import cell, markdown, page
 from sklearn_hsfm.environments import EnvironmentAdaptiveRegressor
 
@@ -65,7 +65,8 @@ def record(n_env, simulation):
             static = {"c2 alone": float(of[1]), "c2 and x": float(of[3])}
             errors[f"{shift} {level:g}"] = {**static, **ours}
     share = float(np.mean(right))
-    return {"n_env": n_env, "simulation": simulation, "errors": errors, "right": share}
+    found = {"errors": errors, "right": share, "versions": versions()}
+    return {"n_env": n_env, "simulation": simulation, **found}
 
 
 def run(context):
