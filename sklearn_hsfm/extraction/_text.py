@@ -190,7 +190,7 @@ class TextExtractor(Extractor):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_)
+        ndarray of shape (n_samples, n_features)
             Features, float32.
 
         Raises
