@@ -33,7 +33,9 @@ PARTS = {
         ["classifier", "init_head", "values", "validation_set", "looks_alike", "classifier_cv"],
     ),
     "deployment": (["deployment"], ["repaired", "deploy"]),
-    "heads": (["heads"], ["heads", "values"]),
+    "heads": (["heads"], ["heads", "group_free", "bang", "values"]),
+    "adapters": (["adapters"], ["adapters"]),
+    "environments": (["environments"], ["environments"]),
     "inspection": (["inspection"], ["inspection", "report", "decoding", "audit"]),
 }
 NO_CPU = ("recursion_triton.py",)  # needs a GPU

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 import skops.io
 
-from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, _race, selection
+from sklearn_hsfm import (
+    HSFMClassifier,
+    HSFMClassifierCV,
+    ValidationSet,
+    _candidates,
+    _race,
+    selection,
+)
 from sklearn_hsfm._validation_set import cross_fit_folds
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.metrics import worst_group_accuracy, worst_group_accuracy_score
@@ -387,6 +394,23 @@ def alive(session):
         if int(of) == session and state != "Z":
             found.append(int(pid))
     return found
+
+
+def test_the_final_judges_by_all_splits_alike(data, monkeypatch):
+    finals, run = [], _race.Race.run
+
+    def kept(race, *args):
+        heat, final = run(race, *args)
+        finals.append((race, final))
+        return heat, final
+
+    monkeypatch.setattr(_race.Race, "run", kept)
+    fit(data, n_repeats=3, scoring="worst_slice")
+    ((race, final),) = finals
+    heads, Z = final.candidates.heads, race.scaler.transform(race.X_val)
+    assert heads.shape[1] == 6
+    logits = _candidates.out_of_fold(_candidates.normalized(heads), Z, race.held_out)
+    np.testing.assert_allclose(final.candidates.logits, logits, rtol=0, atol=1e-4)
 
 
 def test_constant_features_and_a_class_of_one_row_end_in_finite_numbers():

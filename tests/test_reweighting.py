@@ -204,6 +204,12 @@ def test_many_samples_are_a_part_of_each_class(spurious, monkeypatch):
     some, of = _reweighting.pooled(X, y, None, np.random.RandomState(0))
     assert np.bincount(of).tolist() == [250, 250]
     assert all((X[y == c] == x).all(axis=1).any() for x, c in zip(some[:20], of[:20], strict=True))
+    monkeypatch.setattr(
+        _reweighting, "AT_MOST_BYTES", X.nbytes
+    )  # as many as there are: as they lie
+    assert np.array_equal(_reweighting.pooled(X, y, None, np.random.RandomState(0))[0], X)
+    monkeypatch.setattr(_reweighting, "AT_MOST_BYTES", int(X.nbytes / 1.25))
+    assert len(_reweighting.pooled(X, y, None, np.random.RandomState(0))[1]) == 0.8 * len(y)
 
 
 def test_a_classifier_without_validation_samples_says_what_that_means(spurious):
