@@ -203,6 +203,15 @@ def test_the_perturbations_of_clp_are_learnt_from_metadata(digits):
     assert shifts[hurt].mean() < shifts[~hurt].mean()
 
 
+def test_clp_learns_an_intercept():
+    rng = np.random.RandomState(0)
+    X, X_val = rng.normal(size=(300, 3)), rng.normal(size=(60, 3))
+    y, y_val = (np.arange(300) % 5 == 0).astype(int), np.arange(60) % 2
+    clf = heads.CLPClassifier(random_state=0, lr=1e-2).fit(X, y, X_val, y_val)
+    # Features of no use: what is learnt is that class 1 is rare, not what centring adds.
+    assert clf.intercept_ < -5 * np.abs(clf.coef_ @ X.mean(axis=0))
+
+
 # Limits in which a method is ERM.
 
 
