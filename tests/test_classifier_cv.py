@@ -347,10 +347,10 @@ def test_no_row_judges_a_head_that_mined_it_and_later_repeats_mine_no_doubtful_r
 
 
 def test_a_class_keeps_its_rows_where_all_are_doubtful():
-    mined = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 1, 0]], dtype=bool)
-    y_val, doubtful = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 0], dtype=bool)
+    mined = np.array([[1, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1]], dtype=bool)
+    y_val, doubtful = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 0, 0], dtype=bool)
     trusted = _race.trusted_rows(mined, doubtful, y_val)
-    assert np.array_equal(trusted, [[1, 0, 0, 0, 1], [0, 0, 1, 1, 0]])
+    assert np.array_equal(trusted, [[1, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1]])
 
 
 @pytest.mark.slow
