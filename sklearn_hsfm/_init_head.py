@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -54,6 +55,19 @@ def default_head(*, standardized):
     # Standardised features of a deep network separate the training rows, so the penalty
     # sets the norm of the head; raw features keep scikit-learn's default.
     return LogisticRegression(C=0.01 if standardized else 1.0, max_iter=1000)
+
+
+def cross_fitted_erm(X, y, C, folds, rng):
+    """Return what ERM predicts for rows of folds that it did not see, as labels.
+
+    A class of fewer rows lowers the number of folds; of one row, ERM has seen them all.
+    """
+    folds = min(folds, int(np.bincount(y).min()))
+    model = LogisticRegression(C=C, max_iter=1000)
+    if folds < 2:
+        return model.fit(X, y).predict(X)
+    cv = StratifiedKFold(folds, shuffle=True, random_state=rng.randint(np.iinfo(np.int32).max))
+    return cross_val_predict(model, X, y, cv=cv)
 
 
 def given_head(given, X, y, classes, name, **known):

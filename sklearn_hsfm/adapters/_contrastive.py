@@ -5,13 +5,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context, validate_data
-from sklearn_hsfm._init_head import A_HEAD, initial_head
+from sklearn_hsfm._init_head import A_HEAD, cross_fitted_erm, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._progress import PROGRESS
@@ -240,14 +238,7 @@ class ContrastiveAdapter(
         if self.init_head is not None:
             coef, intercept = initial_head(self.init_head, X, y, self.classes_, scaler)
             return (Z @ coef.T + intercept).argmax(axis=1)
-        folds = min(self.cv, int(np.bincount(y).min()))
-        model = LogisticRegression(C=self.C, max_iter=1000)
-        if folds < 2:  # a class of one sample
-            return model.fit(Z, y).predict(Z)
-        seed = rng.randint(np.iinfo(np.int32).max)
-        return cross_val_predict(
-            model, Z, y, cv=StratifiedKFold(folds, shuffle=True, random_state=seed)
-        )
+        return cross_fitted_erm(Z, y, self.C, self.cv, rng)
 
     def transform(self, X):
         """Return the features as the map has them.

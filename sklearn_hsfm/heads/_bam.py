@@ -14,6 +14,7 @@ from sklearn_hsfm.heads._descent import (
     Momentum,
     cross_entropy,
     descend,
+    logits_of_stack,
     one_hot,
     shuffled,
 )
@@ -154,9 +155,7 @@ class BAMClassifier(LastLayerClassifier):
 
         for coef, intercept in descend(settings, shape, batches, helped, self.first_epochs):
             start = coef, intercept
-        said = [(rows.X @ W.T + b).argmax(axis=1) for W, b in zip(*start, strict=True)]
-        wrong = np.stack(said) != rows.y
-        self._wrong = wrong
+        self.error_set_ = wrong = logits_of_stack(*start, rows.X).argmax(axis=1) != rows.y
         if not wrong.any():
             warnings.warn(
                 "The first stage of BAM reads every row, so there is nothing to weigh up. Fewer "
@@ -179,8 +178,7 @@ class BAMClassifier(LastLayerClassifier):
         return "class_difference", class_difference
 
     def _report(self, shared, chosen):
-        self.error_set_ = self._wrong[chosen].copy()
-        del self._wrong
+        self.error_set_ = self.error_set_[chosen].copy()
 
 
 class Offsets:

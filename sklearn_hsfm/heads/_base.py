@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -21,6 +22,7 @@ from sklearn_hsfm._linear_head import (
     finite_head,
     fitted_scaler,
     one_row_for_two_classes,
+    one_row_per_class,
     to_raw,
 )
 from sklearn_hsfm._progress import bar
@@ -121,19 +123,10 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     def _check_rows(self, X, y, X_val, y_val, groups, groups_val, rng):
         """Return the `Rows` to fit."""
-        X, y = check_training_rows(self, X, y)
-        index = None if groups is None else disjoint_groups(groups, len(y))
-        split = split_validation(
-            self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
-        )
-        held_groups = split.groups_val
-        if index is not None and X_val is None:  # rows that are held out bring their groups
-            held = index[split.index_val]
-            held_groups = held[:, None] == np.unique(held)
-            index = index[split.index]
+        split, index = checked_split(self, X, y, X_val, y_val, groups, groups_val, rng)
         scaler = fitted_scaler(split.X)
         Z, Z_val = (scaler.transform(part).astype(np.float64) for part in (split.X, split.X_val))
-        return Rows(Z, split.y, index, Z_val, split.y_val, held_groups, scaler)
+        return Rows(Z, split.y, index, Z_val, split.y_val, split.groups_val, scaler)
 
     def _fit_head(self, rows, rng):
         """Return the head to keep, one row a class."""
@@ -209,6 +202,28 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     def _heads(self, rows, shared, setting, rng):
         """Yield heads, (coef, intercept) with one row a class, of one setting."""
         raise NotImplementedError
+
+
+def checked_split(estimator, X, y, X_val, y_val, groups, groups_val, rng):
+    """Return the checked `Split`, and the group index of each training row or None.
+
+    Without ``X_val`` rows are held out, and bring their groups.
+    """
+    X, y = check_training_rows(estimator, X, y)
+    index = None if groups is None else disjoint_groups(groups, len(y))
+    fraction = estimator.validation_fraction
+    split = split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng)
+    if index is not None and X_val is None:
+        held = index[split.index_val]
+        split = split._replace(groups_val=held[:, None] == np.unique(held))
+        index = index[split.index]
+    return split, index
+
+
+def weighted_regression(rows, C, weight):
+    """Return the logistic regression of weighted training rows, one row a class."""
+    model = LogisticRegression(C=C, max_iter=1000).fit(rows.X, rows.y, sample_weight=weight)
+    return one_row_per_class(model.coef_, model.intercept_)
 
 
 def erm_head(init_head, rows, part, classes):

@@ -56,14 +56,19 @@ def descend(settings, shape, batches, slopes, n_epochs, *, start=(0.0, 0.0), ada
     moved = [(part, Adam() if adam else Momentum()) for part in (coef, intercept)]
     for _ in range(n_epochs):
         for X, known in batches():
-            logits = (coef.reshape(-1, shape[1]) @ X.T).reshape(*coef.shape[:2], len(X))
-            slope = slopes(logits + intercept, known)
+            slope = slopes(logits_of_stack(coef, intercept[..., 0], X), known)
             # Intercepts are not penalised, as in scikit-learn.
             of_coef = (slope.reshape(-1, len(X)) @ X).reshape(coef.shape) + l2 * coef
             gradients = of_coef, slope.sum(axis=2, keepdims=True)
             for (part, step), gradient in zip(moved, gradients, strict=True):
                 part -= lr * step(gradient)
         yield coef.copy(), intercept[..., 0].copy()
+
+
+def logits_of_stack(coef, intercept, X):
+    """Return the logits of a stack of heads, (n_heads, n_classes, n_rows), in one product."""
+    logits = (coef.reshape(-1, coef.shape[2]) @ X.T).reshape(*coef.shape[:2], len(X))
+    return logits + intercept[..., None]
 
 
 class Momentum:

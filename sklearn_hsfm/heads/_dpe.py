@@ -12,7 +12,7 @@ from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import Interval, _fit_context, validate_data
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS, bar
-from sklearn_hsfm._validation_set import check_training_rows, split_validation, strata
+from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.heads._base import (
     CHOOSING,
@@ -20,9 +20,9 @@ from sklearn_hsfm.heads._base import (
     NOT_NEGATIVE,
     POSITIVE,
     balanced_rows,
-    disjoint_groups,
+    checked_split,
 )
-from sklearn_hsfm.metrics._groups import group_membership
+from sklearn_hsfm.heads._descent import shuffled
 
 
 class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
@@ -193,14 +193,8 @@ class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
             If the arrays are not finite or do not fit together, or a member is not finite.
         """
         rng = check_random_state(self.random_state)
-        X, y = check_training_rows(self, X, y)
-        index = None if groups is None else disjoint_groups(groups, len(y))
-        split = split_validation(
-            self, X, y, X_val, y_val, groups_val, self.validation_fraction, rng
-        )
+        split, _ = checked_split(self, X, y, X_val, y_val, groups, groups_val, rng)
         known = split.groups_val
-        if index is not None and X_val is None:
-            known = group_membership(index[split.index_val], len(split.y_val))[1].toarray()
         self.selection_, rule = rules.resolve_rule(self.selection, known)
         U, cells = on_sphere(split.X_val), strata(split.y_val, known)
         members, self.scores_ = [], np.empty(self.n_members)
@@ -225,15 +219,16 @@ class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
         penalty = self.covariance_penalty / (1 + self.covariance_decay * max(len(earlier) - 1, 0))
         sgd = torch.optim.SGD([prototypes, scale], lr=self.lr, momentum=0.9)
         best, kept = -np.inf, None
+        epoch, labels = shuffled(U[rows], self.batch_size, rng), y[rows]
         for _ in range(self.epochs):
-            for batch in _batches(rng.permutation(rows), self.batch_size):
+            for X, batch in epoch():
                 distance = scale.abs() * torch.cdist(
-                    torch.tensor(U[batch]),
+                    torch.tensor(X),
                     torch.nn.functional.normalize(prototypes),
                     compute_mode="donot_use_mm_for_euclid_dist",
                 )
                 logits = -self.entropic_scale * distance
-                loss = torch.nn.functional.cross_entropy(logits, torch.tensor(y[batch]))
+                loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels[batch]))
                 loss = loss + self.norm_penalty * prototypes.square().sum(dim=1).mean()
                 if before is not None:
                     product = (prototypes * before).sum(dim=1) / (U.shape[1] - 1 or 1)
@@ -310,7 +305,3 @@ def _distances(U, prototypes, scale):
     P = prototypes / np.maximum(norm, 1e-12)
     squares = (U**2).sum(axis=1)[:, None] + (P**2).sum(axis=1) - 2 * U @ P.T
     return np.abs(scale) * np.sqrt(np.maximum(squares, 0))
-
-
-def _batches(order, size):
-    return np.split(order, np.arange(size, len(order), size))

@@ -5,9 +5,15 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_hsfm._compat import one_or_several
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import one_row_per_class
 from sklearn_hsfm._validation_set import stratified_part
-from sklearn_hsfm.heads._base import CHOOSING, COUNT, FRACTION, POSITIVE, LastLayerClassifier
+from sklearn_hsfm.heads._base import (
+    CHOOSING,
+    COUNT,
+    FRACTION,
+    POSITIVE,
+    LastLayerClassifier,
+    weighted_regression,
+)
 
 
 class FGCCDBClassifier(LastLayerClassifier):
@@ -132,9 +138,7 @@ class FGCCDBClassifier(LastLayerClassifier):
         return weight
 
     def _heads(self, rows, weight, setting, rng):
-        model = LogisticRegression(C=setting["C"], max_iter=1000)
-        model.fit(rows.X, rows.y, sample_weight=weight)
-        yield one_row_per_class(model.coef_, model.intercept_)
+        yield weighted_regression(rows, setting["C"], weight)
 
 
 def surest(proba, y, fraction):

@@ -5,12 +5,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
+from sklearn_hsfm._init_head import cross_fitted_erm
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import one_row_per_class
-from sklearn_hsfm.heads._base import CHOOSING, POSITIVE, LastLayerClassifier
+from sklearn_hsfm.heads._base import CHOOSING, POSITIVE, LastLayerClassifier, weighted_regression
 
 
 class JTTClassifier(LastLayerClassifier):
@@ -143,16 +142,9 @@ class JTTClassifier(LastLayerClassifier):
         return first.fit(rows.X, rows.y).predict(rows.X) != rows.y
 
     def _heads(self, rows, wrong, setting, rng):
-        model = LogisticRegression(C=setting["C"], max_iter=1000)
-        model.fit(rows.X, rows.y, sample_weight=1 + setting["upweight"] * wrong)
-        yield one_row_per_class(model.coef_, model.intercept_)
+        yield weighted_regression(rows, setting["C"], 1 + setting["upweight"] * wrong)
 
 
 def cross_fitted_errors(rows, C, folds, rng):
     """Return which training rows ERM gets wrong that was fitted on other rows."""
-    folds = min(folds, int(np.bincount(rows.y).min()))
-    model = LogisticRegression(C=C, max_iter=1000)
-    if folds < 2:  # a class of one row
-        return model.fit(rows.X, rows.y).predict(rows.X) != rows.y
-    cv = StratifiedKFold(folds, shuffle=True, random_state=rng.randint(np.iinfo(np.int32).max))
-    return cross_val_predict(model, rows.X, rows.y, cv=cv) != rows.y
+    return cross_fitted_erm(rows.X, rows.y, C, folds, rng) != rows.y

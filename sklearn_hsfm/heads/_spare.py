@@ -4,13 +4,18 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import silhouette_score
 
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._linear_head import one_row_per_class
-from sklearn_hsfm.heads._base import CHOOSING, COUNT, NOT_NEGATIVE, POSITIVE, LastLayerClassifier
+from sklearn_hsfm.heads._base import (
+    CHOOSING,
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    LastLayerClassifier,
+    weighted_regression,
+)
 from sklearn_hsfm.heads._descent import cross_entropy, descend, one_hot, shuffled
 
 CLEAR = 0.9  # silhouette from which clusters are apart
@@ -153,9 +158,7 @@ class SPAREClassifier(LastLayerClassifier):
 
     def _heads(self, rows, found, setting, rng):
         _, weight = found[setting["early_epochs"]]
-        model = LogisticRegression(C=setting["C"], max_iter=1000)
-        model.fit(rows.X, rows.y, sample_weight=weight)
-        yield one_row_per_class(model.coef_, model.intercept_)
+        yield weighted_regression(rows, setting["C"], weight)
 
     def _report(self, found, chosen):
         self.cells_ = found[self.best_params_["early_epochs"]][0]

@@ -9,7 +9,14 @@ from scipy.special import softmax
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import bar
 from sklearn_hsfm.heads._base import COUNT, NOT_NEGATIVE
-from sklearn_hsfm.heads._descent import DESCENT, cross_entropy, descend, one_hot, shuffled
+from sklearn_hsfm.heads._descent import (
+    DESCENT,
+    cross_entropy,
+    descend,
+    logits_of_stack,
+    one_hot,
+    shuffled,
+)
 from sklearn_hsfm.heads._group_dro import GroupDROClassifier
 from sklearn_hsfm.heads._inferred import A_FINDER, cells_of, fitted_finder, membership
 
@@ -247,7 +254,6 @@ def flip_probability(p, n_classes):
 
 def misread(coef, intercept, X, y):
     """Return which rows one head of each pair misreads, (n_pairs, n_rows)."""
-    logits = (coef.reshape(-1, coef.shape[2]) @ X.T).reshape(*coef.shape[:2], len(X))
-    wrong = (logits + intercept[..., None]).argmax(axis=1) != y
+    wrong = logits_of_stack(coef, intercept, X).argmax(axis=1) != y
     first, second = np.split(wrong, 2)
     return first | second
