@@ -1,6 +1,5 @@
 """Decompose-and-compose: the last layer refitted on images put together from others."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,7 +13,6 @@ from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.finetuning._made_rows import MadeRows, smallest
 from sklearn_hsfm.finetuning._over_features import OverFeaturesMixin
-from sklearn_hsfm.heads import ExtraRowsClassifier
 
 
 class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
@@ -174,8 +172,6 @@ class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
             self.taken_apart_, self.n_combined, rng
         )
         self.layer_ = made.layer
-        self.head_ = ExtraRowsClassifier(C=self.C, extra_weight=self.alpha)
-        with warnings.catch_warnings():  # they do not, and are not meant to
-            warnings.filterwarnings("ignore", "X_extra does not look like X")
-            self.head_.fit(features, labels, X_extra=extra, y_extra=self.classes_[labels_extra])
+        made_as = self.classes_[labels_extra]
+        self._refit(features, labels, self.alpha, X_extra=extra, y_extra=made_as)
         return self

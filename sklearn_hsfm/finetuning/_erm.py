@@ -6,8 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_random_state
 from torch import nn
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
@@ -15,13 +14,13 @@ from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._validation_set import class_indices, stratified_part
 from sklearn_hsfm.extraction._backbones import check_head, load_network
 from sklearn_hsfm.extraction._batches import preprocessed
-from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._last_layer import Tap, proof_batch
 from sklearn_hsfm.extraction._seeds import seeded
 from sklearn_hsfm.finetuning._checkpoint import CheckpointFile
 from sklearn_hsfm.finetuning._head import with_head
+from sklearn_hsfm.finetuning._labelled import encoded, labelled_images
 from sklearn_hsfm.finetuning._network_classifier import NetworkClassifierMixin
-from sklearn_hsfm.finetuning._run import make_net, parts_of, trained
+from sklearn_hsfm.finetuning._run import curves, make_net, parts_of, trained
 from sklearn_hsfm.finetuning._training import Rows, flip
 
 _LARGE = np.iinfo(np.int32).max  # seeds lie below
@@ -216,12 +215,8 @@ class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
             root = check_random_state(None).randint(_LARGE) if saved is None else saved["drawn"]
         rng, device = check_random_state(root), resolve_device(self.device)
         seed = int(rng.randint(_LARGE))
-        images, y = self._labelled(X, y, "y")
-        self.classes_, y = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has one class, {self.classes_.tolist()}; it must have two or more."
-            )
+        images, labels = labelled_images(X, y)
+        self.classes_, y = encoded(labels)
         with seeded(seed, device):
             loaded = load_network(self.backbone, self.weights, self.preprocess)
             self.preprocess_ = loaded.preprocess
@@ -237,20 +232,10 @@ class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
             marks = {"parts": json.dumps(parts), "drawn": drawn}
             history = trained(self, net, train, file, saved, marks)
         self.module_, self._head_name = net.module_.cpu().eval(), head
-        self.history_ = {
-            key: np.array(history[:, key]) for key in ("train_loss", "valid_loss", "valid_acc")
-        }
+        self.history_ = curves(history)
         self.best_epoch_ = int(self.history_["valid_acc"].argmax()) + 1
         self.n_iter_ = len(history)
         return self
-
-    def _labelled(self, X, y, name):
-        images = Images(X)
-        y = column_or_1d(y)
-        check_classification_targets(y)
-        if len(y) != len(images):
-            raise ValueError(f"There are {len(images)} images, but {name} has {len(y)} labels.")
-        return images, y
 
     def _parts(self, images, y, X_val, y_val, rng, shape):
         """Return the data sets that are trained on and that choose the epoch."""
@@ -262,7 +247,7 @@ class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
             held = stratified_part(y, self.validation_fraction, rng)
             train = Rows(images, y, every[~held], self.preprocess_, augment, shape)
             return train, Rows(images, y, every[held], self.preprocess_, None, shape)
-        images_val, y_val = self._labelled(X_val, y_val, "y_val")
+        images_val, y_val = labelled_images(X_val, y_val, "y_val")
         y_val = class_indices(y_val, self.classes_, "y_val")
         valid = Rows(images_val, y_val, np.arange(len(y_val)), self.preprocess_, None, shape)
         return Rows(images, y, every, self.preprocess_, augment, shape), valid

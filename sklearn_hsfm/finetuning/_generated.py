@@ -17,7 +17,6 @@ from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.finetuning._over_features import OverFeaturesMixin
-from sklearn_hsfm.heads import ExtraRowsClassifier
 
 
 @runtime_checkable
@@ -217,14 +216,11 @@ class GeneratedRowsClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator)
         of_label = log_probabilities(extra @ coef.T + intercept)[np.arange(len(made)), made]
         self.kept_ = np.exp(of_label) >= self.min_probability
         self._report(made, seconds)
-        self.head_ = ExtraRowsClassifier(C=self.C, extra_weight=self.extra_weight)
         extra, made = extra[self.kept_], self.classes_[made[self.kept_]]
         rows = {"X_extra": extra, "y_extra": made} if len(made) else {}
         if rows and weight is not None:
             rows["extra_weight"] = weight[self.kept_]
-        with warnings.catch_warnings():  # they need not look alike
-            warnings.filterwarnings("ignore", "X_extra does not look like X")
-            self.head_.fit(features, labels, **rows)
+        self._refit(features, labels, self.extra_weight, **rows)
         return self
 
     def _made(self, X, labels, cells):

@@ -19,8 +19,9 @@ from sklearn_hsfm.extraction._last_layer import proof_batch
 from sklearn_hsfm.extraction._saliency import Saliency, brought_to, most_salient
 from sklearn_hsfm.extraction._seeds import seeded
 from sklearn_hsfm.finetuning._erm import ERMClassifier
+from sklearn_hsfm.finetuning._labelled import labelled_images
 from sklearn_hsfm.finetuning._network_classifier import NetworkClassifierMixin
-from sklearn_hsfm.finetuning._run import make_net, trained
+from sklearn_hsfm.finetuning._run import curves, make_net, trained
 from sklearn_hsfm.finetuning._training import Rows, flip
 
 _LARGE = np.iinfo(np.int32).max  # seeds lie below
@@ -174,7 +175,7 @@ class MaskTuneClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator)
         lr = estimator.lr if self.lr is None else self.lr
         once.set_params(epochs=1, lr=lr, schedule=None, patience=None, checkpoint_dir=None)
         once.set_params(augment=None, verbose=self.verbose)
-        images, y = once._labelled(X, y, "y")
+        images, y = labelled_images(X, y)
         y = class_indices(y, self.classes_, "y")
         first = preprocessed(images.load(0), self.preprocess_, images.name(0))
         train, valid = once._parts(images, y, X_val, y_val, rng, tuple(first.shape))
@@ -195,9 +196,7 @@ class MaskTuneClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator)
             net = make_net(once, network, train, valid, seed, device)
             history = trained(once, net, train, None, None, {})
         self.module_ = net.module_.cpu().eval()
-        self.history_ = {
-            key: np.array(history[:, key]) for key in ("train_loss", "valid_loss", "valid_acc")
-        }
+        self.history_ = curves(history)
         return self
 
     def masks(self, X):

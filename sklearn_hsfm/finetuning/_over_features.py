@@ -1,35 +1,28 @@
 """What classifiers of images share that put a new head on the features of an extractor."""
 
+import warnings
+
 from sklearn.base import clone
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._init_head import initial_head
-from sklearn_hsfm._labels import encoded_labels
 from sklearn_hsfm._linear_head import fitted_scaler, to_raw
 from sklearn_hsfm.extraction import FeatureExtractor
-from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._with_network import WithNetworkMixin
+from sklearn_hsfm.finetuning._labelled import encoded, labelled_images
+from sklearn_hsfm.heads import ExtraRowsClassifier
 
 
 class OverFeaturesMixin(WithNetworkMixin):
     """Predict images by ``head_``, on what ``extractor_`` makes of them.
 
-    A subclass has the parameters ``extractor`` and ``init_head``, and fits ``head_``.
+    A subclass has the parameters ``extractor``, ``init_head`` and ``C``.
     """
 
     def _labelled(self, X, y):
         """Return images, their labels, and these as indices into ``classes_``, which it sets."""
-        images, labels = Images(X), column_or_1d(y)
-        check_classification_targets(labels)
-        if len(labels) != len(images):
-            raise ValueError(f"There are {len(images)} images, but y has {len(labels)} labels.")
-        self.classes_, y = encoded_labels(labels)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has one class, {self.classes_.tolist()}; it must have two or more."
-            )
+        images, labels = labelled_images(X, y)
+        self.classes_, y = encoded(labels)
         return images, labels, y
 
     def _features(self, X, labels):
@@ -47,6 +40,16 @@ class OverFeaturesMixin(WithNetworkMixin):
             given = self.extractor_.backbone_
         scaler = fitted_scaler(features)
         return to_raw(*initial_head(given, features, y, self.classes_, scaler), scaler)
+
+    def _refit(self, features, labels, made_weight, **made):
+        """Set ``head_``, refitted on the images and on rows that were ``made``, for its fit.
+
+        ``made_weight`` is what one of those weighs, where ``made`` does not say.
+        """
+        self.head_ = ExtraRowsClassifier(C=self.C, extra_weight=made_weight)
+        with warnings.catch_warnings():  # made rows need not look like the others
+            warnings.filterwarnings("ignore", "X_extra does not look like X")
+            self.head_.fit(features, labels, **made)
 
     @property
     def coef_(self):

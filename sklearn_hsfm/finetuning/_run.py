@@ -97,6 +97,11 @@ def trained(erm, net, train, file, saved, marks):
     return history
 
 
+def curves(history):
+    """Return losses and accuracies, epoch by epoch, as arrays."""
+    return {key: np.array(history[:, key]) for key in ("train_loss", "valid_loss", "valid_acc")}
+
+
 @contextmanager
 def _naming_the_batch_size(n_images, batch_size):
     try:
