@@ -18,7 +18,7 @@ from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._verdict import names_of_cells
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.discovery._cross_fit import draw_folds
-from sklearn_hsfm.discovery._evidence import NONE_BELOW
+from sklearn_hsfm.discovery._evidence import NONE_BELOW, Evidence
 from sklearn_hsfm.discovery._labels import label_scores
 from sklearn_hsfm.discovery._residual import margin_and_residual
 from sklearn_hsfm.inspection._audit_result import (
@@ -278,7 +278,8 @@ def _result(verdict, cells, logits, spread, repaired, *, classes, y, groups, fin
     after = list(said)[-1]
     hits = [said[name] == y for name in (before, after)]
     judge = member if groups is None else groups[1].toarray()
-    mean, error = _mean_evidence(finder)
+    known = {name: finder.evidence_[name] for name in Evidence._fields}
+    mean, error = Evidence(**known).mean
     return Audit(
         verdict=verdict,
         classes=classes,
@@ -303,14 +304,6 @@ def _result(verdict, cells, logits, spread, repaired, *, classes, y, groups, fin
         spread=spread,
         material=material,
     )  # fmt: skip
-
-
-def _mean_evidence(finder):
-    known = np.isfinite(finder.evidence_["skewness"])
-    if not known.any():
-        return np.nan, np.nan
-    error = finder.evidence_["error"][known]
-    return finder.evidence_["skewness"][known].mean(), np.sqrt((error**2).sum()) / known.sum()
 
 
 def _scores(y, said, member, names):

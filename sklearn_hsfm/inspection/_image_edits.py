@@ -58,6 +58,23 @@ def filled(image, mask, colour):
     return image
 
 
+def within(image, boxes):
+    """Return the pixels of an image that lie in one of some boxes, bool (height, width)."""
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    for left, top, right, bottom in boxes:
+        mask[max(top, 0) : bottom, max(left, 0) : right] = True
+    return mask
+
+
+def resized(image, width, height):
+    """Return an image, (height, width, 3), made as large as that."""
+    bands = [
+        Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR)
+        for band in np.ascontiguousarray(image.transpose(2, 0, 1))
+    ]
+    return np.stack([np.asarray(band) for band in bands], axis=-1)
+
+
 def grid_boxes(height, width, n_rows, n_columns):
     """Return windows that part an image, (n_rows * n_columns, 4): left, top, right, bottom."""
     if height < n_rows or width < n_columns:

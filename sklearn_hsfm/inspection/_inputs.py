@@ -8,6 +8,8 @@ from sklearn.utils import check_array
 from torch import nn
 
 from sklearn_hsfm._init_head import given_head
+from sklearn_hsfm._linear_head import one_row_for_two_classes
+from sklearn_hsfm.discovery._cross_fit import logits_of
 from sklearn_hsfm.inspection._cross_fits import is_fitted
 from sklearn_hsfm.inspection._pictures import check_images
 
@@ -61,8 +63,7 @@ def decisions_of_network(network, features, y, classes):
         raise ValueError(
             f"{error} For its features alone pass FeatureExtractor(network)."
         ) from error
-    logits = features @ coef.T + intercept  # (n_samples, n_classes)
-    return logits[:, 1:] - logits[:, :1] if len(classes) == 2 else logits
+    return logits_of(features, np.column_stack(one_row_for_two_classes(coef, intercept)))
 
 
 def _fitted_without_labels(front, X):

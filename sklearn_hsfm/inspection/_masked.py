@@ -17,6 +17,7 @@ from sklearn_hsfm.inspection._image_edits import (
     images_and_classes,
     judged,
     pixels,
+    within,
 )
 from sklearn_hsfm.inspection._masked_scores import auc_interval, drop_interval
 from sklearn_hsfm.metrics import group_scores
@@ -238,8 +239,10 @@ def masked_sensitivity(
     member, names = np.ones((len(y), 1), dtype=bool), [ALL]
     if groups is not None:
         found, of_group = group_membership(groups, len(y))
-        member = np.column_stack([member, of_group.toarray()])
-        names += [str(name) for name in found]
+        of_group = of_group.toarray()
+        used = of_group.any(axis=0)
+        member = np.column_stack([member, of_group[:, used]])
+        names += [str(name) for name in found[used]]
     colour = fill_colour(fill, images)
     shape, edits = None, [(AS_GIVEN, lambda image, i: image)]
     if isinstance(masks, str):
@@ -262,12 +265,9 @@ def masked_sensitivity(
         proba = judged(estimator, images, classes, everyone, edit, progress, name)
         hit = proba.argmax(axis=1) == index
         plain = hit if plain is None else plain
-        scores = group_scores(
-            hit, np.ones(len(y), dtype=bool), member[:, member.any(axis=0)], confidence=confidence
-        )
-        kept = [g for g, there in zip(names, member.any(axis=0), strict=True) if there]
-        for k, group in enumerate(kept):
-            of_group = np.flatnonzero(member[:, names.index(group)])
+        scores = group_scores(hit, np.ones(len(y), dtype=bool), member, confidence=confidence)
+        for k, group in enumerate(names):
+            of_group = np.flatnonzero(member[:, k])
             auc = auc_interval(proba[of_group], index[of_group], ends, n_bootstrap, rng)
             drop = drop_interval(plain[of_group], hit[of_group], ends_of_drop, n_bootstrap, rng)
             accuracy = scores.accuracy[k], scores.low[k], scores.high[k]
@@ -281,10 +281,8 @@ def _window(r, c, shape, colour):
     """Return the name of a window, and what masks it."""
 
     def edit(image, i):
-        left, top, right, bottom = grid_boxes(*image.shape[:2], *shape)[r * shape[1] + c]
-        mask = np.zeros(image.shape[:2], dtype=bool)
-        mask[top:bottom, left:right] = True
-        return filled(image, mask, colour)
+        box = grid_boxes(*image.shape[:2], *shape)[r * shape[1] + c]
+        return filled(image, within(image, [box]), colour)
 
     return f"window {r}, {c} masked", edit
 

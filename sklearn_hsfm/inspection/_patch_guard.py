@@ -3,7 +3,6 @@
 from numbers import Integral, Real
 
 import numpy as np
-from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -15,6 +14,8 @@ from sklearn_hsfm.inspection._image_edits import (
     images_and_classes,
     pixels,
     probabilities,
+    resized,
+    within,
 )
 
 _AT_ONCE = 32  # images whose views are judged at a time
@@ -147,11 +148,8 @@ class PatchGuard(ClassifierMixin, BaseEstimator):
     def _views(self, image, colour):
         if self.defence == "crops":
             return ten_crops(image, self.crop)
-        mask = np.zeros(image.shape[:2], dtype=bool)
-        boxes = np.asarray(self.detector(image)).reshape(-1, 4)
-        for left, top, right, bottom in boxes.astype(int):
-            mask[max(top, 0) : bottom, max(left, 0) : right] = True
-        return [filled(image, mask, colour)]
+        boxes = np.asarray(self.detector(image)).reshape(-1, 4).astype(int)
+        return [filled(image, within(image, boxes), colour)]
 
 
 def ten_crops(image, part):
@@ -160,19 +158,8 @@ def ten_crops(image, part):
     h, w = (max(1, round(part * side)) for side in (height, width))
     bottom, right = height - h, width - w
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    crops = [_resized(image[t : t + h, s : s + w], width, height) for t, s in corners]
+    crops = [resized(image[t : t + h, s : s + w], width, height) for t, s in corners]
     return crops + [crop[:, ::-1] for crop in crops]
-
-
-def _resized(image, width, height):
-    if image.dtype.kind == "u":
-        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
-    bands = [
-        Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR)
-        for band in np.ascontiguousarray(image.transpose(2, 0, 1))
-    ]
-    return np.stack([np.asarray(band) for band in bands], axis=-1)
 
 
 class PatchRemover(TransformerMixin, BaseEstimator):

@@ -1,10 +1,16 @@
 """Rows for a repair: images whose misleading regions are swapped or masked, or regions alone."""
 
 import numpy as np
-from PIL import Image
 from sklearn.preprocessing import normalize
 
-from sklearn_hsfm.inspection._image_edits import as_given, fill_colour, filled, pixels
+from sklearn_hsfm.inspection._image_edits import (
+    as_given,
+    fill_colour,
+    filled,
+    pixels,
+    resized,
+    within,
+)
 from sklearn_hsfm.inspection._regions import RegionImages
 
 
@@ -23,7 +29,7 @@ def rows_of(found, extractor, images, y, boxes, of_image, how, rng):
         own = boxes[inside & (of_image == row)]
         image = pixels(images, row)
         if how == "masked":
-            edited.append(_masked(image, own, colour))
+            edited.append(filled(image, within(image, own), colour))
         else:
             other = rng.choice(np.flatnonzero(inside & (of_image != row)), size=len(own))
             edited.append(_swapped(image, own, images, boxes[other], of_image[other]))
@@ -40,25 +46,12 @@ def _regions_alone(features, inside, y, of_image, classes):
     return X, labels, weight
 
 
-def _masked(image, boxes, colour):
-    mask = np.zeros(image.shape[:2], dtype=bool)
-    for left, top, right, bottom in boxes:
-        mask[top:bottom, left:right] = True
-    return filled(image, mask, colour)
-
-
 def _swapped(image, boxes, images, others, of_other):
     """Return a copy of an image whose boxes hold those of other images, made as large."""
     image = image.copy()
     for (left, top, right, bottom), (a, b, c, d), i in zip(boxes, others, of_other, strict=True):
         part = pixels(images, i)[b:d, a:c]
-        size = right - left, bottom - top
-        if part.shape[:2] != size[::-1]:
-            part = np.dstack([_resized(band, size) for band in part.transpose(2, 0, 1)])
+        if part.shape[:2] != (bottom - top, right - left):
+            part = resized(part, right - left, bottom - top)
         image[top:bottom, left:right] = part
     return image
-
-
-def _resized(band, size):
-    band = Image.fromarray(np.ascontiguousarray(band))
-    return np.asarray(band.resize(size, Image.Resampling.BILINEAR))

@@ -21,6 +21,7 @@ from sklearn_hsfm.inspection._image_edits import (
     images_and_classes,
     pixels,
     probabilities,
+    within,
 )
 from sklearn_hsfm.inspection._region_clusters import RegionClusters
 from sklearn_hsfm.inspection._region_scores import p_values, presence, score_clusters, too_little
@@ -209,13 +210,11 @@ class RegionImages(torch.utils.data.Dataset):
         if self._last[0] != index:
             self._last = index, pixels(self.images, index)
         image = self._last[1]
-        left, top, right, bottom = self.boxes[region]
+        left, top, right, bottom = box = self.boxes[region]
         if self.view == "crop":
             image = image[top:bottom, left:right]
         else:
-            rest = np.ones(image.shape[:2], dtype=bool)
-            rest[top:bottom, left:right] = False
-            image = filled(image, rest, self._colour)
+            image = filled(image, ~within(image, [box]), self._colour)
         if image.dtype.kind == "f":
             return torch.from_numpy(image.transpose(2, 0, 1).copy())
         return Image.fromarray(np.ascontiguousarray(image))
