@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from benchmarks.columns import files_with_groups
 from sklearn_hsfm import HSFMClassifierCV
-from sklearn_hsfm.datasets import load_digit_dominoes, load_features
+from sklearn_hsfm.datasets import load_digit_dominoes
 from sklearn_hsfm.heads import ClassBalancedClassifier
 from sklearn_hsfm.inspection import audit
 
@@ -32,23 +33,10 @@ def main(argv=None):
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of .npz files")
     parser.add_argument("--seeds", type=int, default=3, help="runs, 3 by default")
     args = parser.parse_args(argv)
-    sets = {path.stem: data for path, data in files(args.data_dir)}
+    sets = {path.stem: data for path, data in files_with_groups(args.data_dir)}
     if not sets:
         parser.error(f"--data-dir {args.data_dir} has no .npz file of groups within classes")
     TABLES[args.table](sets, range(args.seeds))
-
-
-def files(folder):
-    """Yield the feature files that have groups within their classes."""
-    for path in sorted(folder.glob("*.npz")):
-        try:
-            data = load_features(path)
-        except ValueError:  # a file of something else
-            continue
-        if data.X_train.ndim != 2 or data.groups_test is None or data.X_val is None:
-            continue
-        if len(np.unique(data.groups_test)) > len(np.unique(data.y_test)):
-            yield path, data
 
 
 def verdicts(sets, seeds):

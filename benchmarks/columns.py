@@ -3,12 +3,27 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from benchmarks import networks
 from benchmarks.sets import DataSet, all_sets
 from sklearn_hsfm.datasets import load_features
 
 # What stands in for a network whose features are not at hand.
 STAND_INS = ("efflite0", "efflite2")
+
+
+def files_with_groups(folder):
+    """Yield the feature files of a folder that have groups within classes, with their rows."""
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            data = load_features(path)
+        except ValueError:  # a file of something else
+            continue
+        if data.X_train.ndim != 2 or data.groups_test is None or data.X_val is None:
+            continue
+        if len(np.unique(data.groups_test)) > len(np.unique(data.y_test)):
+            yield path, data
 
 
 class Column(NamedTuple):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.columns import files_with_groups
 from sklearn_hsfm import HSFMClassifier
-from sklearn_hsfm.datasets import load_digit_dominoes, load_features
+from sklearn_hsfm.datasets import load_digit_dominoes
 from sklearn_hsfm.inspection import describe_edits
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
@@ -21,22 +22,14 @@ def main(argv=None):
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of .npz files")
     parser.add_argument("--seeds", type=int, default=3, help="runs, 3 by default")
     args = parser.parse_args(argv)
-    files = sorted(args.data_dir.glob("*.npz"))
-    if not files:
+    if not any(args.data_dir.glob("*.npz")):
         parser.error(f"--data-dir {args.data_dir} has no .npz file")
     print("| features | cosine | random | length | nearest in the hard group | worst group |")
     print("| --- | --- | --- | --- | --- | --- |")
     seeds = range(args.seeds)
     print_row("digit dominoes", [describe(load_digit_dominoes(random_state=s), s) for s in seeds])
-    for path in files:
-        try:
-            data = load_features(path)
-        except ValueError:  # a file of something else
-            continue
-        if data.X_train.ndim != 2 or data.groups_test is None or data.X_val is None:
-            continue
-        if len(np.unique(data.groups_test)) > len(np.unique(data.y_test)):
-            print_row(path.stem, [describe(data, seed) for seed in seeds])
+    for path, data in files_with_groups(args.data_dir):
+        print_row(path.stem, [describe(data, seed) for seed in seeds])
 
 
 def print_row(name, runs):

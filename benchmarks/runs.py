@@ -99,6 +99,34 @@ def records_of(runs, name, context, jobs=None):
     return [kept[identity] for identity in wanted]
 
 
+def run_missing(name, keys, tasks, call, context):
+    """Return the records of ``NAME.jsonl``; tasks of which it has none are run, and appended.
+
+    Parameters
+    ----------
+    name : str
+    keys : tuple of str
+        What tells records apart.
+    tasks : dict
+        From values of ``keys`` to the arguments of ``call``.
+    call : callable
+        Returns the records of a task, a list.
+    context : Context
+    """
+    path = context.results / f"{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = read(path)
+    done = {tuple(r[key] for key in keys) for r in records}
+    todo = [arguments for values, arguments in tasks.items() if values not in done]
+    calls = (joblib.delayed(call)(*arguments) for arguments in todo)
+    workers = joblib.Parallel(context.jobs, return_as="generator_unordered")
+    for found in tqdm(workers(calls), total=len(todo), desc=name, disable=not todo):
+        for one in found:
+            records.append(one)
+            append(path, one)
+    return records
+
+
 def record(run, device):
     """Return what a run found, and all that is needed to find it again."""
     data = with_rows(run.column.load(run.seed), run.rows, run.seed)

@@ -71,6 +71,12 @@ def protocol(records, context, *more):
     return "\n\n".join(lines)
 
 
+def made_on(records):
+    """Return on which machines, with which versions, records were made."""
+    used = {(r["machine"], ", ".join(map(" ".join, r["versions"].items()))) for r in records}
+    return "; ".join("; ".join(one) for one in sorted(used))
+
+
 def absent(columns):
     """Return what was looked for and not found."""
     lines = [f"* **{c.title}: absent.** Looked for {c.looked_for}." for c in columns if c.absent]

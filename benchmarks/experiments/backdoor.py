@@ -5,16 +5,14 @@ import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
-from tqdm import tqdm
 
 from benchmarks.columns import Column, columns_of
 from benchmarks.methods import all_methods, fitted
-from benchmarks.runs import append, machine, read, versions
-from benchmarks.tables import absent, cell, markdown, of, page
+from benchmarks.runs import machine, run_missing, versions
+from benchmarks.tables import absent, cell, made_on, markdown, of, page
 from sklearn_hsfm.datasets import load_features
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.metrics import group_scores
@@ -50,30 +48,19 @@ def run(context):
     cases += [_of_features(column) for column in here if column.dataset.key != "digit_dominoes"]
     rates = (0.0, 0.05) if context.quick else RATES
     methods = (METHODS[0], METHODS[-1]) if context.quick else METHODS
-    path = context.results / "backdoor.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    records, images = read(path), context.data_dir / IMAGES
-    missing = not images.is_file()
-    recorded = any(r["case"] == images.stem for r in records)
-    if recorded or not missing:
-        cases.append(_of_images(images))
-    done = {(r["case"], r["rate"], r["seed"]) for r in records}
-    todo = [
-        (case, rate, seed)
+    path = context.data_dir / IMAGES
+    images = _of_images(path)
+    tasks = {
+        (case.key, rate, seed): (case, rate, seed, methods, context.device)
         for seed in range(context.seeds)
-        for case in cases
+        for case in cases + [images] * path.is_file()
         for rate in rates
-        if (case.key, rate, seed) not in done and not (case.key == images.stem and missing)
-    ]
-    calls = (joblib.delayed(_records)(*task, methods, context.device) for task in todo)
-    workers = joblib.Parallel(context.jobs, return_as="generator_unordered")
-    for found in tqdm(workers(calls), total=len(todo), desc="backdoor", disable=not todo):
-        for record in found:
-            records.append(record)
-            append(path, record)
+    }
+    records = run_missing("backdoor", ("case", "rate", "seed"), tasks, _records, context)
+    recorded = any(r["case"] == images.key for r in records)
+    cases += [images] * recorded
     parts = [_seen(records, cases, rates)]
     parts += [_undone(records, case, rates, methods) for case in cases]
-    used = {(r["machine"], ", ".join(map(" ".join, r["versions"].items()))) for r in records}
     return page(
         "# Backdoor: who sees it, who undoes it",
         "A share of the training samples of class 0 gets a trigger and the label of class 1. "
@@ -83,10 +70,10 @@ def run(context):
         "class 0 that are called class 1 with the trigger, beside the share that is without it. "
         "No method gets validation samples or groups, and none is told of the trigger.\n\n"
         f"Mean ± standard deviation over {context.seeds} seed(s), which draw who is poisoned and "
-        f"the direction. {'; '.join('; '.join(u) for u in sorted(used))}.",
+        f"the direction. {made_on(records)}.",
         *parts,
         absent(columns),
-        "" if recorded or not missing else f"* **Images: absent.** Looked for {images}.",
+        "" if recorded else f"* **Images: absent.** Looked for {path}.",
     )
 
 

@@ -2,15 +2,14 @@
 
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 from sklearn.utils import Bunch
 
 from benchmarks.columns import Column, columns_of
 from benchmarks.experiments._variants import SETS
 from benchmarks.family import members
-from benchmarks.runs import append, machine, read, versions
-from benchmarks.tables import absent, markdown, of, page
+from benchmarks.runs import machine, run_missing, versions
+from benchmarks.tables import absent, made_on, markdown, of, page
 from sklearn_hsfm.datasets import load_digit_dominoes
 from sklearn_hsfm.discovery import ShortcutFinder
 
@@ -36,21 +35,13 @@ def run(context):
         finders = FINDERS
         cases += [_flipped(case) for case in cases]
         cases += [*_without(here), UPPER, *_pairs_of_species(context)]
-    path = context.results / "discovery.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    records = read(path)
-    done = {(r["case"], r["finder"], r["seed"]) for r in records}
-    todo = [
-        (case, finder, seed)
+    tasks = {
+        (case.key, finder, seed): (case, finder, seed, context.device)
         for seed in range(context.seeds)
         for case in cases
         for finder in finders
-        if (case.key, finder, seed) not in done
-    ]
-    calls = (joblib.delayed(_record)(*task, context.device) for task in todo)
-    for found in joblib.Parallel(context.jobs, return_as="generator_unordered")(calls):
-        records.append(found)
-        append(path, found)
+    }
+    records = run_missing("discovery", ("case", "finder", "seed"), tasks, _records, context)
     body = [
         [case.title, finder, *_row(of(records, case=case.key, finder=finder))]
         for case in cases
@@ -59,7 +50,6 @@ def run(context):
     heading = [
         "training rows", "method", "found", "strength", "hurt", "precision", "recall", "by chance",
     ]  # fmt: skip
-    used = {(r["machine"], ", ".join(map(" ".join, r["versions"].items()))) for r in records}
     return page(
         "# Discovery: who is found, and whether anybody is",
         "`ShortcutFinder` on training rows and their class labels; the attribute is known to this "
@@ -67,18 +57,18 @@ def run(context):
         "of the seeds, those in which the evidence is for a shortcut, which decides for `auto` "
         "alone. Strength: of the repair that is warranted. Hurt: the share of rows that is taken "
         "for hurt. By chance: the precision of rows that are drawn at random.\n\n"
-        f"Mean over {context.seeds} seed(s). {'; '.join('; '.join(u) for u in sorted(used))}.",
+        f"Mean over {context.seeds} seed(s). {made_on(records)}.",
         markdown(heading, body),
         absent(columns),
     )
 
 
-def _record(case, name, seed, device):
+def _records(case, name, seed, device):
     data = case.load(seed)
     finder = ShortcutFinder(name, random_state=seed).fit(data.X, data.y)
     taken = finder.labels_ % 2 == 1
     known = data.hurt is not None
-    return {
+    record = {
         "case": case.key,
         "finder": name,
         "seed": seed,
@@ -91,6 +81,7 @@ def _record(case, name, seed, device):
         "versions": versions(),
         "machine": machine(device),
     }
+    return [record]
 
 
 def _row(records):

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
-from benchmarks.runs import append, read, versions
+from benchmarks.runs import run_missing, versions
 from benchmarks.tables import cell, markdown, page
 from sklearn_hsfm.environments import EnvironmentAdaptiveRegressor
 
@@ -66,20 +66,17 @@ def record(n_env, simulation):
             errors[f"{shift} {level:g}"] = {**static, **ours}
     share = float(np.mean(right))
     found = {"errors": errors, "right": share, "versions": versions()}
-    return {"n_env": n_env, "simulation": simulation, **found}
+    return [{"n_env": n_env, "simulation": simulation, **found}]
 
 
 def run(context):
     """Return the tables."""
     counts = (5,) if context.quick else tuple(PUBLISHED)
     n = 2 if context.quick else 10 * context.seeds
-    path = context.results / "eacs.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {(r["n_env"], r["simulation"]): r for r in read(path)}
-    for key in [(c, s) for c in counts for s in range(n)]:
-        if key not in kept:
-            kept[key] = record(*key)
-            append(path, kept[key])
+    keys = "n_env", "simulation"
+    tasks = {(c, s): (c, s) for c in counts for s in range(n)}
+    records = run_missing("eacs", keys, tasks, record, context)
+    kept = {tuple(r[key] for key in keys): r for r in records}
     of_count = {c: [kept[c, s] for s in range(n)] for c in counts}
     shown = of_count[counts[-1]]
     body = [

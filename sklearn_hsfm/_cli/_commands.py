@@ -50,14 +50,14 @@ def fit(args):
 
 def audit(args):
     """Say whether there is a shortcut and where, and write a page or what each sample is."""
-    from sklearn_hsfm.inspection import audit  # which loads what draws
+    from sklearn_hsfm import inspection  # which the other commands do not need
 
     data = read(args, ["train"])
     print(_sizes(data))
     say("Looking for a shortcut")
     repair = HSFMClassifierCV(device=args.device, random_state=args.seed)
     known = {"groups": data.groups_train, "images": data.images}
-    found = audit(repair, data.X_train, data.y_train, **known, random_state=args.seed)
+    found = inspection.audit(repair, data.X_train, data.y_train, **known, random_state=args.seed)
     print(found)
     if args.out is None:
         return
