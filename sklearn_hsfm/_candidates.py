@@ -26,6 +26,8 @@ from sklearn_hsfm.discovery._slices import shortcut_slices
 
 MIN_CANDIDATES = 8  # to average, as far as they are within one standard error
 N_ROUNDS = 3  # times that slices are found anew
+# A Python float: beside a numpy one of single precision, numpy casts a float, which may overflow.
+TINY = float(np.finfo(np.float32).tiny)
 LOGITS_AT_ONCE = 2**23  # to be sorted: they are copied for it, in double
 OF_CELLS = {  # how a judge sums up the accuracies of its cells
     "worst_group": np.min,
@@ -242,7 +244,7 @@ def _balancing_offset(logits, y):
     """Return offsets (R,) that, with a scale of the logits, have the least class-balanced loss."""
     R, rows = logits.shape[1], np.arange(len(y))
     weight = 1 / np.bincount(y, minlength=R)[y] / R
-    unit = max(float(np.std(logits)), np.finfo(np.float32).tiny)
+    unit = max(float(np.std(logits)), TINY)
     logits = logits / unit
 
     def loss(parameters):
@@ -338,7 +340,7 @@ def calibrated_scale(logits, y):
         return -log_probabilities(np.exp(log_scale) * logits)[np.arange(len(y)), y].mean()
 
     spread = float(np.std(logits))
-    if spread < np.finfo(np.float32).tiny:
+    if spread < TINY:
         return 1.0  # constant features tell nothing
     around = np.log(2 / spread)
     return float(np.exp(minimize_scalar(loss, bounds=(around - 5, around + 5)).x))

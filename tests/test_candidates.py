@@ -19,6 +19,15 @@ def test_log_probabilities_of_log_odds_are_those_of_the_logistic_function():
     np.testing.assert_allclose(log_probabilities(z), expected)
 
 
+def test_logits_beyond_single_precision_are_calibrated():
+    y = np.arange(20) % 2
+    logits = 1e54 * np.where(y == 1, 1.0, -1.0)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scale = candidates.calibrated_scale(logits, y)
+    assert 0 < scale * 1e54 < 1e3
+
+
 def test_normalized_heads_have_norm_one_and_the_same_decisions():
     rng = np.random.RandomState(0)
     heads, X = rng.normal(size=(4, 3, 5)), rng.normal(size=(50, 4))
