@@ -3,17 +3,22 @@
 ``python -m benchmarks NAME`` runs what has no record yet and prints the table. Every run is a line
 of ``NAME.jsonl`` in the results, the table is ``NAME.md``, a figure ``NAME.png``. A command that
 was interrupted goes on where it stopped. To make every figure yourself, name an empty folder:
-``--results MINE``.
+``--results MINE``. ``--methods`` and ``--sets`` make a part of a table, or one of other rows and
+columns: it is printed, and its runs are kept, but ``NAME.md`` stays as it is.
 """
 
 import argparse
+import difflib
 import os
 from pathlib import Path
 
-from benchmarks.experiments import all_experiments
+from benchmarks.experiments import OF_METHODS, all_experiments, table3
+from benchmarks.methods import all_methods, hsfm
 from benchmarks.runs import Context
+from benchmarks.sets import all_sets
 
 HERE = Path(__file__).parent
+DATA_DIR = Path("../shared/data")  # where it is absent, so are the sets that want it
 
 
 def main(argv=None):
@@ -28,8 +33,10 @@ def main(argv=None):
     )
     parser.add_argument("name", choices=[*experiments, "all"], metavar="NAME")
     parser.add_argument(
-        "--data-dir", type=Path, default="../shared/data", help="files of features, image folders"
+        "--data-dir", type=Path, default=DATA_DIR, help="files of features, image folders"
     )
+    parser.add_argument("--methods", nargs="+", default=[], metavar="METHOD", help=MEANT)
+    parser.add_argument("--sets", nargs="+", default=[], metavar="SET", help=MEANT)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
@@ -40,17 +47,46 @@ def main(argv=None):
         help="one seed on the set of the package alone, results in a folder of their own",
     )
     args = parser.parse_args(argv)
-    context = Context(args.data_dir, args.results, args.seeds, args.device, args.jobs)
+    check(args, parser)
+    context = Context(
+        args.data_dir, args.results, args.seeds, args.device, args.jobs, args.quick,
+        tuple(args.methods), tuple(args.sets),
+    )  # fmt: skip
     if args.quick:
         context = context._replace(
-            data_dir=context.results / "no data", results=context.results / "quick", seeds=1,
-            quick=True,
-        )  # fmt: skip
+            data_dir=context.results / "no data", results=context.results / "quick", seeds=1
+        )
     for name in experiments if args.name == "all" else [args.name]:
         text = experiments[name].run(context)
         context.results.mkdir(parents=True, exist_ok=True)
-        (context.results / f"{name}.md").write_text(text + "\n")
+        if not (args.methods or args.sets):
+            (context.results / f"{name}.md").write_text(text + "\n")
         print(f"{text}\n", flush=True)
+
+
+MEANT = f"for {', '.join(OF_METHODS)}"
+
+
+def check(args, parser):
+    """End with a message where the arguments cannot be meant."""
+    if args.data_dir != DATA_DIR and not args.data_dir.is_dir():
+        parser.error(f"--data-dir: there is no folder {args.data_dir}")
+    if args.results.exists() and not args.results.is_dir():
+        parser.error(f"--results: {args.results} is no folder")
+    if args.seeds < 1:
+        parser.error(f"--seeds must be 1 or more, got {args.seeds}")
+    methods = {*all_methods(), *hsfm.ON_TRAINING_ROWS, table3.OURS}
+    for option, names, known in (
+        ("--methods", args.methods, methods),
+        ("--sets", args.sets, all_sets()),
+    ):
+        if names and (args.name not in OF_METHODS or args.quick):
+            where = "with --quick" if args.quick else f"in {args.name}"
+            parser.error(f"{option} cannot be chosen {where}, but in {', '.join(OF_METHODS)}")
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known) or sorted(known)
+                parser.error(f"{option}: there is no {name!r}. Near it: {', '.join(near)}")
 
 
 if __name__ == "__main__":

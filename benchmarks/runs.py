@@ -29,6 +29,8 @@ class Context(NamedTuple):
     device: str = "cpu"
     jobs: int = 1
     quick: bool = False
+    methods: tuple = ()  # rows of the table, its own where none is named
+    sets: tuple = ()  # columns, the same way
 
     @property
     def features(self):

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from benchmarks import __main__ as command
 from benchmarks import audits, columns, edits, judges, paper, rows, runs, speed
 from benchmarks.experiments import all_experiments, table15
-from benchmarks.methods import Method, all_methods, fitted, n_settings
+from benchmarks.methods import Method, all_methods, fitted, methods_of, n_settings
 from benchmarks.methods.lisa import attribute_of
 from benchmarks.sets import DataSet, all_sets
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
@@ -73,6 +73,43 @@ def test_what_exists_is_not_run_again(quick, monkeypatch, capsys):
     command.main(["table1", "--quick", "--results", str(quick.parent)])
     assert (quick / "table1.jsonl").read_text() == kept
     assert capsys.readouterr().out.strip() == (quick / "table1.md").read_text().strip()
+
+
+@pytest.mark.slow
+def test_a_part_of_a_table_is_printed_and_leaves_the_page(tmp_path, capsys):
+    asked = ["--methods", "DFR", "DPE, no groups", "--sets", "digit_dominoes"]
+    where = ["--results", str(tmp_path), "--seeds", "1", "--jobs", "1"]
+    command.main(["table1", *asked, *where])
+    printed = capsys.readouterr().out
+    rows = {line.split(" | ")[0] for line in printed.splitlines() if line.startswith("| D")}
+    assert rows == {"| DFR", "| DPE, no groups"}
+    assert [r["method"] for r in runs.read(tmp_path / "table1.jsonl")] == ["DFR", "DPE, no groups"]
+    assert not (tmp_path / "table1.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["table1", "--methods", "DFRR"], "--methods: there is no 'DFRR'. Near it: DFR"),
+        (["table1", "--sets", "waterbird"], "--sets: there is no 'waterbird'. Near it: waterbirds"),
+        (["figure3", "--methods", "DFR"], "--methods cannot be chosen in figure3, but in noise"),
+        (["table1", "--quick", "--sets", "dominoes"], "--sets cannot be chosen with --quick"),
+        (["table1", "--data-dir", "nowhere"], "--data-dir: there is no folder nowhere"),
+        (["table1", "--results", __file__], "is no folder"),
+        (["table1", "--seeds", "0"], "--seeds must be 1 or more, got 0"),
+    ],
+)
+def test_wrong_names_and_folders_are_errors_at_once(arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr(command, "Context", None)  # would raise
+    with pytest.raises(SystemExit):
+        command.main(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_a_method_that_a_table_cannot_have_is_an_error(tmp_path):
+    context = runs.Context(tmp_path, tmp_path, methods=("HSFMClassifierCV, training groups",))
+    with pytest.raises(ValueError, match=r"This table cannot have \['HSFMClassifierCV, training"):
+        methods_of(context, ("DFR",))
 
 
 def column_of(folder, make=load_digit_dominoes):

@@ -7,6 +7,9 @@ begin with an underscore hold what several of them share.
 import importlib
 import pkgutil
 
+# Tables whose rows are methods and whose columns are sets, so that others can be named.
+OF_METHODS = ("noise", "protocol", "table1", "table2", "table3", "training")
+
 
 def all_experiments():
     """Return the modules by name."""

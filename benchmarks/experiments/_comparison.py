@@ -1,7 +1,7 @@
 """Tables of methods on columns, with published values in columns of their own."""
 
 from benchmarks import paper
-from benchmarks.methods import all_methods
+from benchmarks.methods import methods_of
 from benchmarks.runs import records_of, runs_of
 from benchmarks.tables import TRIED, absent, cell, markdown, of, page, protocol, seconds, values
 
@@ -30,7 +30,7 @@ def compare(name, title, columns, published, context, methods=None, notes=()):
     notes : sequence of str
         What the protocol says besides.
     """
-    rows = {n: m for n, m in all_methods().items() if methods is None or n in methods}
+    rows = methods_of(context, methods)
     records = records_of(runs_of(columns, rows, context), name, context)
     parts = [f"# {title}", protocol(records, context, TRIED, *notes, SECONDS)]
     parts += [overview(records, rows, columns), absent(columns)]

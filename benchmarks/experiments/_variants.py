@@ -1,7 +1,7 @@
 """Tables of one set of methods on several kinds of validation rows."""
 
 from benchmarks.columns import columns_of
-from benchmarks.methods import all_methods
+from benchmarks.methods import methods_of
 from benchmarks.rows import AS_GIVEN
 from benchmarks.runs import Run, records_of
 from benchmarks.tables import absent, cell, markdown, page, protocol, values
@@ -32,11 +32,11 @@ def vary(name, title, rows, context, methods=METHODS, notes=()):
     notes : sequence of str
         What the protocol says besides.
     """
-    keys = ["digit_dominoes"] if context.quick else SETS
+    keys = ["digit_dominoes"] if context.quick else context.sets or SETS
     columns = columns_of(keys, context, ways=["frozen"])
     if context.quick:
         rows, methods = (rows[0], rows[-1]), QUICK
-    chosen = {n: m for n, m in all_methods().items() if n in methods}
+    chosen = methods_of(context, methods)
     here = [column for column in columns if not column.absent]
     runs = [
         Run(column, n, m, seed, kind)

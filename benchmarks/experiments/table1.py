@@ -15,7 +15,7 @@ def run(context):
         for key, dataset in all_sets().items()
         if key not in PAPER and key != "celeba_star" and dataset.kind != "fine-grained"
     ]
-    columns = columns_of([*PAPER, *others], context)
+    columns = columns_of(context.sets or [*PAPER, *others], context)
     return compare(
         "table1",
         "Table 1: methods and sets, ResNet-50 or what stands in",

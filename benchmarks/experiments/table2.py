@@ -10,7 +10,7 @@ METHODS = ("ERM", "HSFM, as published", "HSFMClassifierCV", "HSFMClassifierCV, g
 def run(context):
     """Return the table."""
     columns = columns_of(
-        ["waterbirds", "celeba", "metashift", "dominoes"],
+        context.sets or ["waterbirds", "celeba", "metashift", "dominoes"],
         context,
         network="vit_b_16",
         ways=["tuned"],

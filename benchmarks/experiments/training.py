@@ -2,7 +2,7 @@
 
 from benchmarks.columns import columns_of
 from benchmarks.experiments._variants import SETS
-from benchmarks.methods import all_methods, hsfm
+from benchmarks.methods import hsfm, methods_of
 from benchmarks.rows import NONE
 from benchmarks.runs import Run, records_of
 from benchmarks.tables import absent, cell, markdown, page, protocol, values
@@ -22,10 +22,11 @@ QUICK = ("ERM, class-balanced", "DFR, training rows")
 
 def run(context):
     """Return the tables."""
-    keys = ["digit_dominoes"] if context.quick else SETS
+    keys = ["digit_dominoes"] if context.quick else context.sets or SETS
     columns = columns_of(keys, context)
-    peers = {n: m for n, m in all_methods().items() if n in (QUICK if context.quick else METHODS)}
-    methods = {n: m._replace(uses=_uses(m)) for n, m in {**peers, **hsfm.ON_TRAINING_ROWS}.items()}
+    names = (*(QUICK if context.quick else METHODS), *hsfm.ON_TRAINING_ROWS)
+    wanted = methods_of(context, names, hsfm.ON_TRAINING_ROWS)
+    methods = {n: m._replace(uses=_uses(m)) for n, m in wanted.items()}
     here = [column for column in columns if not column.absent]
     runs = [
         Run(column, name, method, seed, NONE)

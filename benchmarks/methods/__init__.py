@@ -55,6 +55,19 @@ def all_methods():
     return {name: methods[name] for name in [*first, *(m for m in methods if m not in first)]}
 
 
+def methods_of(context, names=None, others=None):
+    """Return the rows of a table by name: what the context asks for, else those named, else all.
+
+    ``others`` are rows that this table alone has, or has in another form; they come last.
+    """
+    others = others or {}
+    every = {n: m for n, m in all_methods().items() if n not in others} | others
+    wanted = context.methods or names or every
+    if unknown := [n for n in wanted if n not in every]:
+        raise ValueError(f"This table cannot have {unknown}. It can have: {', '.join(every)}.")
+    return {n: m for n, m in every.items() if n in wanted}
+
+
 def settings_of(estimator):
     """Return the parameters as JSON can hold them, without those that a run sets itself."""
     params = estimator.get_params(deep=False)
