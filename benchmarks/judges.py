@@ -17,9 +17,10 @@ from benchmarks.methods import all_methods, fitted
 from benchmarks.rows import flipped, skewed
 from benchmarks.runs import append, read
 from benchmarks.tables import cell, markdown
-from sklearn_hsfm import HSFMClassifierCV, _candidates, selection
-from sklearn_hsfm._cells import best_threshold, class_cells
-from sklearn_hsfm._validation_set import stratified_part
+from sklearn_hsfm import HSFMClassifierCV, selection
+from sklearn_hsfm._choosing import candidates
+from sklearn_hsfm._choosing.cells import best_threshold, class_cells
+from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm.datasets import load_features
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
@@ -58,16 +59,16 @@ class Candidates(HSFMClassifierCV):
     def keep(self, n_splits):
         """Go on with the heads of the first splits."""
         setting, epoch, heads, _ = self.candidates_
-        pool = _candidates.normalized(heads[:, :n_splits])
+        pool = candidates.normalized(heads[:, :n_splits])
         self.mean_heads_, self.unedited_ = pool.mean(axis=1), epoch == 0
         Z, held_out = self.scaler_.transform(self.split_.X_val), self.held_out_[:n_splits]
-        self.logits_ = _candidates.out_of_fold(pool, Z, held_out)
+        self.logits_ = candidates.out_of_fold(pool, Z, held_out)
         self.reference_ = self.logits_[((setting == self.first_) & self.unedited_).argmax()]
 
     def choose(self, rule, cells=None, unedited=None):
         """Let a judge choose."""
         unedited = self.unedited_ if unedited is None else unedited
-        return _candidates.choose(
+        return candidates.choose(
             self.logits_, self.reference_, self.y_val_, 2, unedited, rule=rule, cells=cells
         )
 
@@ -89,7 +90,7 @@ def by_slices(c, groups):
 
 def by_slices_and_mean(c, groups):
     """Average the worst slice and the mean over slices."""
-    with mock.patch.object(_candidates.np, "min", lambda a, axis: (a.min(axis) + a.mean(axis)) / 2):
+    with mock.patch.object(candidates.np, "min", lambda a, axis: (a.min(axis) + a.mean(axis)) / 2):
         return c.choose("worst_slice")
 
 
@@ -114,7 +115,7 @@ def by_tail_loss(c, groups):
     """Take the largest losses of each class, and then the threshold of the worst class."""
     choice = c.choose(selection.tail_loss)
     average = c.logits_[choice.chosen].mean(axis=0)[None]
-    worst = _candidates.choose(
+    worst = candidates.choose(
         average, c.reference_, c.y_val_, 2, np.zeros(1, bool), rule="worst_class"
     )
     return choice._replace(offset=worst.offset)
@@ -128,13 +129,13 @@ def counted(logits, y, cells, thresholds):
 
 def by_counting(c, groups):
     """Count hits in slices."""
-    with mock.patch.object(_candidates, "expected_accuracies", counted):
+    with mock.patch.object(candidates, "expected_accuracies", counted):
         return by_slices(c, groups)
 
 
 def by_counting_in_groups(c, groups):
     """Count hits in groups."""
-    with mock.patch.object(_candidates, "expected_accuracies", counted):
+    with mock.patch.object(candidates, "expected_accuracies", counted):
         return by_groups(c, groups)
 
 
@@ -151,7 +152,7 @@ def all_judge(rule):
 
     def judge(c, groups):
         nobody = np.zeros(len(c.y_val_), dtype=bool)
-        with mock.patch.object(_candidates, "doubtful_labels", return_value=nobody):
+        with mock.patch.object(candidates, "doubtful_labels", return_value=nobody):
             return c.choose(rule, groups)
 
     return judge
@@ -164,7 +165,7 @@ def without_caution(c, groups):
 
 def best_alone(c, groups):
     """Take the best candidate by slices, instead of an average over candidates."""
-    with mock.patch.object(_candidates, "_standard_error", return_value=0.0):
+    with mock.patch.object(candidates, "_standard_error", return_value=0.0):
         return by_slices(c, groups)
 
 

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
+from sklearn_hsfm._choosing.folds import mined_and_selecting
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._init_head import A_HEAD, initial_head
 from sklearn_hsfm._label_use import LabelUse
@@ -19,11 +20,7 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
-from sklearn_hsfm._validation_set import (
-    check_training_rows,
-    mined_and_selecting,
-    split_validation,
-)
+from sklearn_hsfm._validation_set import check_training_rows, split_validation
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _COUNT = [Interval(Integral, 1, None, closed="left")]

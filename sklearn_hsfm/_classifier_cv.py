@@ -9,8 +9,18 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hsfm import _candidates, selection
-from sklearn_hsfm._cells import class_cells
+from sklearn_hsfm import selection
+from sklearn_hsfm._choosing.candidates import (
+    OF_CELLS,
+    choose,
+    default_judge,
+    doubts,
+    normalized,
+)
+from sklearn_hsfm._choosing.cells import class_cells
+from sklearn_hsfm._choosing.folds import cross_fit_folds
+from sklearn_hsfm._choosing.offsets import best_offset
+from sklearn_hsfm._choosing.race import EVERY, Race
 from sklearn_hsfm._classifier import draw_support
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._init_head import A_HEAD, initial_head
@@ -23,7 +33,6 @@ from sklearn_hsfm._linear_head import (
 from sklearn_hsfm._parallel import one_blas_thread
 from sklearn_hsfm._param_grid import settings_of
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm._race import EVERY, Race
 from sklearn_hsfm._refit import RefitMixin, placed, raw_heads
 from sklearn_hsfm._reweighting import (
     BALANCED,
@@ -33,7 +42,7 @@ from sklearn_hsfm._reweighting import (
     repair_by_groups,
     validation_differs,
 )
-from sklearn_hsfm._validation_set import check_training_rows, cross_fit_folds, split_validation
+from sklearn_hsfm._validation_set import check_training_rows, split_validation
 from sklearn_hsfm._verdict import VerdictMixin
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.metrics._groups import group_membership
@@ -433,8 +442,8 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         """Return the name of what scores candidates, and its key or rule for `choose`."""
         scoring = self.scoring
         if scoring == "auto":
-            scoring = _candidates.default_judge(split.y_val, split.groups_val)
-        if isinstance(scoring, str) and scoring in _candidates.OF_CELLS:
+            scoring = default_judge(split.y_val, split.groups_val)
+        if isinstance(scoring, str) and scoring in OF_CELLS:
             if scoring == "worst_group":
                 selection.resolve_rule(scoring, split.groups_val)  # says if groups are missing
             return scoring, scoring
@@ -476,9 +485,9 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         penalties = [np.inf if s["C"] is None else s["C"] for s in settings]
         most_penalised = np.argmin(penalties)
 
-        def choose(candidates):
+        def chosen(candidates):
             leaning = (candidates.setting == most_penalised) & (candidates.epoch == 0)
-            return _candidates.choose(
+            return choose(
                 candidates.logits,
                 candidates.logits[leaning.argmax()],
                 split.y_val,
@@ -491,7 +500,7 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
 
         def doubt(candidates):
             known = split.y_val, len(self.classes_)
-            return _candidates.doubts(candidates.logits, *known, rule=judge, cells=split.groups_val)
+            return doubts(candidates.logits, *known, rule=judge, cells=split.groups_val)
 
         return Race(
             settings=[{"T": self.T, "Khard": self.Khard, **s} for s in settings],
@@ -510,7 +519,7 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
                 "device": device,
             },
             steps={"KH": self.KH, "clip_norm": None},  # a rate of Adam bounds the edits already
-            judge=choose,
+            judge=chosen,
             doubt=doubt,
             n_jobs=self.n_jobs,
             progress=self.progress,
@@ -520,13 +529,13 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         """Store the average of the chosen heads, and that of unedited ones, whose logits return."""
         candidates, choice = final.candidates.take(final.choice.chosen), final.choice
         average = candidates.logits.mean(axis=0) - choice.offset
-        heads = _candidates.normalized(candidates.heads.astype(np.float64))
+        heads = normalized(candidates.heads.astype(np.float64))
         heads = heads.reshape(-1, *heads.shape[2:])  # (n_heads, R, d + 1)
         self._keep(heads, average, choice.offset, split.y_val, scaler, split.X.dtype)
         unedited = final.candidates.take(final.candidates.epoch == 0)
-        before, heads = unedited.logits.mean(axis=0), _candidates.normalized(unedited.heads)
+        before, heads = unedited.logits.mean(axis=0), normalized(unedited.heads)
         of_class = class_cells(split.y_val, len(self.classes_))
-        offset = _candidates.best_offset(before, split.y_val, of_class, np.min)
+        offset = best_offset(before, split.y_val, of_class, np.min)
         before = before - offset
         head = placed(heads.mean(axis=(0, 1), dtype=np.float64), before, offset, split.y_val)
         self._keep_unrepaired(head, scaler, split.X.dtype)

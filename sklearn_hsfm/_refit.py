@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hsfm._candidates import calibrated_scale
+from sklearn_hsfm._choosing.offsets import calibrated_scale
 from sklearn_hsfm._classifier import HSFMClassifier
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import class_indices

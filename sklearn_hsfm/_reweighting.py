@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from sklearn_hsfm import _candidates
-from sklearn_hsfm._cells import margins
-from sklearn_hsfm._validation_set import strata, stratified_part
+from sklearn_hsfm._choosing.candidates import choose, normalized
+from sklearn_hsfm._choosing.cells import margins
+from sklearn_hsfm._choosing.folds import draw_folds, strata, stratified_part
 from sklearn_hsfm.discovery._cross_fit import (
     class_balanced,
     cross_fitted,
-    draw_folds,
     fitted_head,
     heads_of_folds,
     logits_of,
@@ -103,15 +102,13 @@ def repair_by_groups(X, y, member, scaler, cv, rng):
         )
     folds = draw_folds(strata(y, member), cv, 1, rng)
     parts = np.concatenate([folds[0] != np.arange(cv)[:, None], np.ones((2, len(y)), dtype=bool)])
-    heads = _candidates.normalized(balanced_regressions(X, y, member, parts, scaler, rng))
+    heads = normalized(balanced_regressions(X, y, member, parts, scaler, rng))
     crossed, whole = heads[:, :cv], heads[:, cv:].mean(axis=1)
     Z = scaler.transform(X)
     logits = np.array([out_of_fold(Z, of_folds[None], folds) for of_folds in crossed])
     before, crossed = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
     nobody = np.zeros(len(whole), dtype=bool)
-    choice = _candidates.choose(
-        logits, before, y, y.max() + 1, nobody, rule="worst_group", cells=member
-    )
+    choice = choose(logits, before, y, y.max() + 1, nobody, rule="worst_group", cells=member)
     none = np.zeros(whole.shape[1])
     return Repair(BALANCED, whole, logits, before, choice.chosen, none, crossed.mean(axis=(0, 1)))
 
@@ -161,10 +158,10 @@ def _candidates_of(Z, y, weight, strengths, cv, rng):
     smallest = np.bincount(y).min()
     if smallest < 2:  # nothing can be left out: the heads tell of what they saw
         erm = fitted_head(Z, y, class_balanced(y), SAFE)
-        unit = _candidates.normalized(heads)
+        unit = normalized(heads)
         return unit, np.array([logits_of(Z, head) for head in unit]), logits_of(Z, erm), erm
     folds = draw_folds(y, min(cv, smallest), 1, rng)
     crossed = (heads_of_folds(Z, y, weight, C, folds) for C in strengths)
-    logits = np.array([out_of_fold(Z, _candidates.normalized(W), folds) for W in crossed])
+    logits = np.array([out_of_fold(Z, normalized(W), folds) for W in crossed])
     before, erm = cross_fitted(Z, y, class_balanced(y), SAFE, folds)
-    return _candidates.normalized(heads), logits, before, erm.mean(axis=(0, 1))
+    return normalized(heads), logits, before, erm.mean(axis=(0, 1))

@@ -1,6 +1,5 @@
 """The validation rows: paired with labels and groups, encoded, or held out when absent."""
 
-import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
+from sklearn_hsfm._choosing.folds import keep_both_sides, stratified_part
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import check_labels_compare, class_indices, encoded_labels
 from sklearn_hsfm._looks_alike import warn_unlike
@@ -122,82 +122,6 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
     return Split(X, y, every, X_val, y_val, groups_val, every_val, names_val)
 
 
-def stratified_part(strata, fraction, rng):
-    """Return a mask of ``fraction`` of the rows, spread evenly over ``strata``.
-
-    Each stratum gives its share, up or down to the next row, so strata of one row are
-    welcome: together they give theirs.
-    """
-    order = rng.permutation(len(strata))
-    order = order[np.argsort(strata[order], kind="stable")]
-    ticks = np.floor(rng.uniform() + fraction * np.arange(len(strata) + 1))
-    mask = np.zeros(len(strata), dtype=bool)
-    mask[order] = np.diff(ticks) > 0
-    return mask
-
-
-def mined_and_selecting(y_val, groups_val, selection_fraction, rng):
-    """Return which validation rows are mined and which choose the epoch, as two masks.
-
-    They are disjoint and stratified by class and group, except that the only row of a class
-    does both. With ``selection_fraction=None`` all rows do both, as published.
-    """
-    if selection_fraction is None:
-        every = np.ones(len(y_val), dtype=bool)
-        return every, every
-    selecting = stratified_part(strata(y_val, groups_val), selection_fraction, rng)
-    mined = ~selecting
-    for c in np.unique(y_val):
-        rows = np.flatnonzero(y_val == c)
-        if len(rows) == 1:
-            mined[rows] = selecting[rows] = True
-        else:
-            _keep_both_sides(selecting, rows)
-            mined[rows] = ~selecting[rows]
-    for rows in [] if groups_val is None else map(np.flatnonzero, groups_val.T):
-        if len(rows) and not selecting[rows].any():  # every group has to judge
-            selecting[rows[0]] = True
-            mined[rows[0]] = len(rows) == 1
-    return mined, selecting
-
-
-def cross_fit_folds(y_val, groups_val, cv, n_repeats, rng):
-    """Return which validation rows each split holds out, (cv * n_repeats, n_val).
-
-    Folds are stratified by class and group. A class with fewer rows than ``cv`` lowers their
-    number to its rows; with one row there is nothing to hold out, and every split holds out
-    all rows, which then both mine and judge.
-    """
-    smallest = int(np.bincount(y_val).min())
-    folds = min(cv, smallest)
-    if folds < cv:
-        warnings.warn(
-            f"The smallest class has {smallest} validation row(s), fewer than cv={cv}: "
-            + (f"cv={folds} is used." if folds > 1 else "all rows both mine and judge.")
-            + " Give it more rows for an honest choice.",
-            stacklevel=3,
-        )
-    if folds == 1:
-        return np.ones((n_repeats, len(y_val)), dtype=bool)
-    of_row = strata(y_val, groups_val)
-    held_out = []
-    for _ in range(n_repeats):
-        order = rng.permutation(len(y_val))
-        order = order[np.lexsort((of_row[order], y_val[order]))]
-        fold = np.empty(len(y_val), dtype=int)
-        fold[order] = (np.arange(len(y_val)) + rng.randint(folds)) % folds
-        held_out += [fold == k for k in range(folds)]
-    return np.array(held_out)
-
-
-def strata(y_val, groups_val):
-    """Return one integer for each combination of class and groups."""
-    if groups_val is None:
-        return y_val
-    columns = np.column_stack([y_val, groups_val])
-    return np.unique(columns, axis=0, return_inverse=True)[1].ravel()
-
-
 def _hold_out(classes, X, y, fraction, rng):
     held = stratified_part(y, fraction, rng)
     for c, label in enumerate(classes.tolist()):
@@ -207,17 +131,9 @@ def _hold_out(classes, X, y, fraction, rng):
                 f"class {label!r} has {len(rows)} row in X, too few to train on and to hold "
                 "out. Pass X_val and y_val, or give every class two rows or more."
             )
-        _keep_both_sides(held, rows)
+        keep_both_sides(held, rows)
     train, val = np.flatnonzero(~held), np.flatnonzero(held)
     return Split(X[train], y[train], train, X[val], y[val], None, val)
-
-
-def _keep_both_sides(mask, rows):
-    """Make ``mask`` take at least one of ``rows`` and leave at least one, in place."""
-    if not mask[rows].any():
-        mask[rows[0]] = True
-    elif mask[rows].all():
-        mask[rows[0]] = False
 
 
 def _encode(y_val, classes):

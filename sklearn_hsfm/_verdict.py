@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hsfm import _candidates
-from sklearn_hsfm._cells import class_cells
+from sklearn_hsfm._choosing.candidates import results_by_setting
+from sklearn_hsfm._choosing.cells import class_cells
+from sklearn_hsfm._choosing.race import NEVER
 from sklearn_hsfm._linear_head import log_probabilities
-from sklearn_hsfm._race import NEVER
 from sklearn_hsfm.metrics import group_scores
 
 REPAIRED = "repaired"
@@ -45,9 +45,7 @@ class VerdictMixin:
         self.best_score_ = float(choice.average_score)
         self.slices_, self.doubtful_ = choice.cells, choice.doubtful
         self.n_splits_, self.finder_ = candidates.heads.shape[1], None
-        self.cv_results_ = _candidates.results_by_setting(
-            settings, (heat, final), split.y_val, held_out, judge
-        )
+        self.cv_results_ = results_by_setting(settings, (heat, final), split.y_val, held_out, judge)
         edited = (candidates.epoch[choice.chosen] > 0).any()
         regressed = (candidates.epoch[choice.chosen] == NEVER).any()
         self.verdict_ = REPAIRED if edited or regressed else NOT_SHOWN

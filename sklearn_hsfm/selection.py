@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from sklearn_hsfm._cells import MIN_CELL, best_threshold, class_cells
+from sklearn_hsfm._choosing.cells import MIN_CELL, best_threshold, class_cells
 from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._linear_head import log_probabilities
 from sklearn_hsfm.discovery._labels import doubtful_labels

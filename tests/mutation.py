@@ -21,7 +21,7 @@ PARTS = {
     "core": (["_core"], ["core", "recursion", "classifier"]),
     "metrics": (["metrics"], ["metrics", "routing"]),
     "choosing": (
-        ["selection.py", "_cells.py", "_candidates.py", "_race.py", "_reweighting.py"],
+        ["selection.py", "_choosing", "_reweighting.py"],
         ["selection", "cells", "values", "candidates", "reweighting", "classifier_cv"],
     ),
     "discovery": (["discovery"], ["discovery", "reweighting", "cells"]),

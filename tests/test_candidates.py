@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from sklearn_hsfm import _candidates as candidates
+from sklearn_hsfm._choosing import candidates, offsets
 from sklearn_hsfm._linear_head import log_probabilities
 
 NONE = np.zeros(20, dtype=bool)  # no candidate is unedited
@@ -24,7 +24,7 @@ def test_logits_beyond_single_precision_are_calibrated():
     logits = 1e54 * np.where(y == 1, 1.0, -1.0)[:, None]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scale = candidates.calibrated_scale(logits, y)
+        scale = offsets.calibrated_scale(logits, y)
     assert 0 < scale * 1e54 < 1e3
 
 
@@ -108,7 +108,7 @@ def test_the_calibrated_scale_has_the_least_log_loss(R):
     rng = np.random.RandomState(0)
     y = np.arange(300) % max(2, R)
     logits = 0.01 * (rng.normal(size=(300, R)) + (y[:, None] == np.arange(R)[-R:] + (R == 1)))
-    scale = candidates.calibrated_scale(logits, y)
+    scale = offsets.calibrated_scale(logits, y)
 
     def loss(s):
         return log_loss(y, np.exp(log_probabilities(s * logits)))
@@ -145,7 +145,7 @@ def test_intercepts_of_many_classes_are_placed_where_the_rows_suffice():
     y, logits = logits_of_three_classes(2000)
     cells = y[:, None] == np.arange(3)
     for reduce in (np.min, np.mean):
-        offset = candidates.best_offset(logits, y, cells, reduce)
+        offset = offsets.best_offset(logits, y, cells, reduce)
         np.testing.assert_allclose(offset - offset.mean(), [1, 1, -2], atol=0.5)
     y_new, fresh = logits_of_three_classes(5000, seed=1)
     worst = [
@@ -154,14 +154,14 @@ def test_intercepts_of_many_classes_are_placed_where_the_rows_suffice():
     ]
     assert worst[1] > worst[0] + 0.3
     few = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[: candidates.MIN_CELL - 1]]
-    assert not candidates.best_offset(logits[few], y[few], cells[few], np.min).any()
+    assert not offsets.best_offset(logits[few], y[few], cells[few], np.min).any()
 
 
 def test_intercepts_that_do_not_help_on_the_other_half_stay_as_they_are():
     rng = np.random.RandomState(0)
     y = np.arange(60) % 3
     logits = 4.0 * (y[:, None] == np.arange(3)) + 0.1 * rng.normal(size=(60, 3))
-    assert not candidates.best_offset(logits, y, y[:, None] == np.arange(3), np.min).any()
+    assert not offsets.best_offset(logits, y, y[:, None] == np.arange(3), np.min).any()
 
 
 def test_cells_without_samples_and_heads_without_weights_are_no_numbers_to_divide_by():
@@ -177,4 +177,4 @@ def test_cells_without_samples_and_heads_without_weights_are_no_numbers_to_divid
         ).all()
         zero = candidates.normalized(np.array([[[0.0, 0.0, 3.0]]]))
         assert zero.tolist() == [[[0, 0, 3]]]
-        assert candidates.calibrated_scale(np.ones((6, 1)), y) == 1
+        assert offsets.calibrated_scale(np.ones((6, 1)), y) == 1

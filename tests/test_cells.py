@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_hsfm import _cells
+from sklearn_hsfm._choosing.cells import class_cells, expected_accuracies, margins
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.discovery._labels import doubtful_labels, label_scores
 from sklearn_hsfm.discovery._slices import shortcut_slices
@@ -33,7 +33,7 @@ def test_expected_accuracies_are_the_shares_of_hits_of_normal_margins(n_classes)
         tolerance = 0.04
     cells = np.column_stack([y == 0, y == 1, group == 0, group == 1])  # two span the classes
     thresholds = np.array([[-0.5, 0.4]] * 3 if n_classes == 2 else [[0.0]] * 3)
-    expected = _cells.expected_accuracies(logits, y, cells, thresholds)
+    expected = expected_accuracies(logits, y, cells, thresholds)
     assert expected.shape == (3, thresholds.shape[1], 4)
     counted = shares_of_hits(logits, y, cells, thresholds)
     np.testing.assert_allclose(expected, counted, atol=tolerance)
@@ -45,9 +45,9 @@ def test_a_cell_of_few_rows_is_known_better_than_by_counting():
     errors = []
     for _ in range(200):
         logits = (np.where(y == 1, 0.3, -1.0) + rng.normal(size=len(y)))[None, :, None]
-        cells, at = _cells.class_cells(y, 2), np.zeros((1, 1))
+        cells, at = class_cells(y, 2), np.zeros((1, 1))
         true = 0.618  # Phi(0.3)
-        smooth = _cells.expected_accuracies(logits, y, cells, at)[0, 0, 1]
+        smooth = expected_accuracies(logits, y, cells, at)[0, 0, 1]
         counted = shares_of_hits(logits, y, cells, at)[0, 0, 1]
         errors.append([(smooth - true) ** 2, (counted - true) ** 2])
     smooth, counted = np.mean(errors, axis=0)
@@ -58,9 +58,9 @@ def test_margins_of_stacked_heads_are_those_of_each():
     rng = np.random.RandomState(0)
     for R in (1, 4):
         logits, y = rng.normal(size=(3, 20, R)), rng.randint(max(2, R), size=20)
-        stacked = _cells.margins(logits, y)
+        stacked = margins(logits, y)
         for one, expected in zip(logits, stacked, strict=True):
-            np.testing.assert_array_equal(_cells.margins(one, y), expected)
+            np.testing.assert_array_equal(margins(one, y), expected)
         right = logits.argmax(axis=-1) == y if R > 1 else (logits[..., 0] > 0) == y
         assert np.array_equal(stacked > 0, right)
 
@@ -106,7 +106,7 @@ def test_flipped_labels_are_doubted_and_few_others(C):
     logits = logits[:, 1:] - logits[:, :1] if C == 2 else logits
     flipped = rng.uniform(size=600) < 0.1
     y = np.where(flipped, (true + 1) % C, true)
-    doubtful = doubtful_labels(logits, y, _cells.class_cells(y, C))
+    doubtful = doubtful_labels(logits, y, class_cells(y, C))
     assert doubtful[flipped].mean() > 0.4  # about half lie beyond the median of their true class
     assert not doubtful[~flipped].any()
 
@@ -129,7 +129,7 @@ def test_label_scores_rank_flipped_labels_first_and_agree_with_the_doubt(C):
     logits = logits[:, 1:] - logits[:, :1] if C == 2 else logits
     flipped = rng.uniform(size=600) < 0.1
     y = np.where(flipped, (true + 1) % C, true)
-    cells = _cells.class_cells(y, C)
+    cells = class_cells(y, C)
     scores = label_scores(logits, y, cells)
     assert np.array_equal(scores > 0, doubtful_labels(logits, y, cells))
     wins = scores[flipped][:, None] > scores[~flipped]
@@ -138,7 +138,7 @@ def test_label_scores_rank_flipped_labels_first_and_agree_with_the_doubt(C):
     for row in range(20):
         beyond = []
         for c in set(range(C)) - {y[row]}:
-            for_c = _cells.margins(logits, np.full(600, c))
+            for_c = margins(logits, np.full(600, c))
             beyond.append(for_c[row] - np.median(for_c[y == c]))
         assert scores[row] == pytest.approx(max(beyond))
 

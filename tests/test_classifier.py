@@ -95,8 +95,8 @@ def test_validation_rows_in_a_memory_map_are_streamed(model, data, tmp_path, mon
     held[:] = data.X_val
     in_memory = clone(model).fit(data.X_train, data.y_train, data.X_val, data.y_val)
     monkeypatch.setattr("sklearn_hsfm._core.rows._RESIDENT_BYTES", 1)
-    monkeypatch.setattr("sklearn_hsfm._race._ROWS_AT_ONCE", 7)
-    monkeypatch.setattr("sklearn_hsfm._candidates.LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("sklearn_hsfm._choosing.race._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("sklearn_hsfm._choosing.candidates.LOGITS_AT_ONCE", 1)
     monkeypatch.setattr("sklearn_hsfm._core.solve._MINED_AT_ONCE", 1)
     streamed = clone(model).fit(data.X_train, data.y_train, held, data.y_val)
     np.testing.assert_allclose(streamed.coef_, in_memory.coef_, rtol=0, atol=1e-9)

@@ -17,11 +17,11 @@ from sklearn_hsfm import (
     HSFMClassifier,
     HSFMClassifierCV,
     ValidationSet,
-    _candidates,
-    _race,
     selection,
 )
-from sklearn_hsfm._validation_set import cross_fit_folds
+from sklearn_hsfm._choosing.candidates import normalized, out_of_fold
+from sklearn_hsfm._choosing.folds import cross_fit_folds
+from sklearn_hsfm._choosing.race import Race, trusted_rows
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.metrics import worst_group_accuracy, worst_group_accuracy_score
 
@@ -230,7 +230,7 @@ def test_a_bar_counts_epochs_and_shows_in_terminals_only(data, capsys):
     assert "48/48" in capsys.readouterr().err  # 6 settings on 2 folds, 4 epochs each
 
 
-MUCH = "sklearn_hsfm._race._MUCH_WORK"
+MUCH = "sklearn_hsfm._choosing.race._MUCH_WORK"
 
 
 def test_where_work_is_much_settings_that_fall_behind_drop_out(monkeypatch):
@@ -323,7 +323,7 @@ def test_no_row_judges_a_head_that_mined_it_and_later_repeats_mine_no_doubtful_r
     wrong = np.random.RandomState(0).uniform(size=len(digits.y_val)) < 0.1
     y_val = np.where(wrong, 1 - digits.y_val, digits.y_val)
     seen, judged = [], []
-    legs, entered = _race.Race._leg, _race.Race._entered
+    legs, entered = Race._leg, Race._entered
 
     def leg(race, racing, splits, *args):
         seen.append((race.mined[splits], race.held_out[splits]))
@@ -333,8 +333,8 @@ def test_no_row_judges_a_head_that_mined_it_and_later_repeats_mine_no_doubtful_r
         judged.append(race.held_out[splits])
         return entered(race, racing, epochs, heads, splits)
 
-    monkeypatch.setattr(_race.Race, "_leg", leg)
-    monkeypatch.setattr(_race.Race, "_entered", enter)
+    monkeypatch.setattr(Race, "_leg", leg)
+    monkeypatch.setattr(Race, "_entered", enter)
     clf = HSFMClassifierCV(n_repeats=2, epochs=10, random_state=0)
     clf.fit(digits.X_train, digits.y_train, digits.X_val, y_val)
     (first, held), (second, held_again) = seen
@@ -349,7 +349,7 @@ def test_no_row_judges_a_head_that_mined_it_and_later_repeats_mine_no_doubtful_r
 def test_a_class_keeps_its_rows_where_all_are_doubtful():
     mined = np.array([[1, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1]], dtype=bool)
     y_val, doubtful = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 0, 0], dtype=bool)
-    trusted = _race.trusted_rows(mined, doubtful, y_val)
+    trusted = trusted_rows(mined, doubtful, y_val)
     assert np.array_equal(trusted, [[1, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1]])
 
 
@@ -397,19 +397,19 @@ def alive(session):
 
 
 def test_the_final_judges_by_all_splits_alike(data, monkeypatch):
-    finals, run = [], _race.Race.run
+    finals, run = [], Race.run
 
     def kept(race, *args):
         heat, final = run(race, *args)
         finals.append((race, final))
         return heat, final
 
-    monkeypatch.setattr(_race.Race, "run", kept)
+    monkeypatch.setattr(Race, "run", kept)
     fit(data, n_repeats=3, scoring="worst_slice")
     ((race, final),) = finals
     heads, Z = final.candidates.heads, race.scaler.transform(race.X_val)
     assert heads.shape[1] == 6
-    logits = _candidates.out_of_fold(_candidates.normalized(heads), Z, race.held_out)
+    logits = out_of_fold(normalized(heads), Z, race.held_out)
     np.testing.assert_allclose(final.candidates.logits, logits, rtol=0, atol=1e-4)
 
 

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_hsfm._choosing.folds import draw_folds
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.discovery import _cross_fit as cross_fit
@@ -154,7 +155,7 @@ def test_the_labels_are_groups_for_other_methods():
 def test_no_head_judges_a_sample_that_it_saw():
     data, *_ = spurious()
     Z, y = StandardScaler().fit_transform(data.X_train), data.y_train
-    folds = cross_fit.draw_folds(y, 3, 2, np.random.RandomState(0))
+    folds = draw_folds(y, 3, 2, np.random.RandomState(0))
     assert folds.shape == (2, 900)
     for fold in folds:
         assert [np.bincount(y[fold == k]).tolist() for k in range(3)] == [[150, 150]] * 3
@@ -172,7 +173,7 @@ def test_no_head_judges_a_sample_that_it_saw():
 def test_the_light_of_the_other_classes_never_sees_the_class_itself():
     data, hurt, _ = spurious(3)
     Z, y = StandardScaler().fit_transform(data.X_train), data.y_train
-    folds = cross_fit.draw_folds(y, 2, 1, np.random.RandomState(0))
+    folds = draw_folds(y, 2, 1, np.random.RandomState(0))
     logits, _ = cross_fit.cross_fitted(Z, y, cross_fit.class_balanced(y), 1e-3, folds)
 
     def light(hurt):

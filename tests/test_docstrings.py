@@ -67,7 +67,7 @@ def test_docstring(path, owner, method):
 
 
 def test_validation_sees_what_is_missing():
-    found = {code for code, _ in validate("sklearn_hsfm._cells.margins")["errors"]}
+    found = {code for code, _ in validate("sklearn_hsfm._choosing.cells.margins")["errors"]}
     assert {"EX01", "PR01", "RT01"} <= found
 
 

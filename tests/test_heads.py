@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm import ValidationSet, heads, selection
-from sklearn_hsfm._validation_set import stratified_part
+from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.heads import _base, _group_dro, _lff, _perturbation
 from sklearn_hsfm.heads._descent import Adam, balanced_over

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_hsfm import HSFMClassifier, ValidationSet
-from sklearn_hsfm._validation_set import mined_and_selecting, stratified_part
+from sklearn_hsfm._choosing.folds import mined_and_selecting, stratified_part
 
 QUICK = {"epochs": 2, "KH": 2, "T": 3, "Khard": 10, "random_state": 0}
 

@@ -10,7 +10,7 @@ from benchmarks.experiments._variants import SETS
 from benchmarks.methods import hsfm, of_classifier
 from benchmarks.runs import records_of, runs_of
 from benchmarks.tables import absent, cell, markdown, page, protocol, values
-from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, _candidates
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
 from sklearn_hsfm._core import link
 
 FROZEN = 1e-12  # a rate of Adam that moves no feature
@@ -71,7 +71,7 @@ class BestAlone(HSFMClassifierCV):
         choose = race.judge
 
         def without_error(candidates):
-            with mock.patch.object(_candidates, "_standard_error", return_value=0.0):
+            with mock.patch.object(candidates, "_standard_error", return_value=0.0):
                 return choose(candidates)
 
         race.judge = without_error

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_hsfm._validation_set import stratified_part
+from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm.metrics import groups_from_attributes
 
 

@@ -5,8 +5,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
-from sklearn_hsfm._cells import margins
-from sklearn_hsfm.discovery._cross_fit import class_balanced, cross_fitted, draw_folds
+from sklearn_hsfm._choosing.cells import margins
+from sklearn_hsfm._choosing.folds import draw_folds
+from sklearn_hsfm.discovery._cross_fit import class_balanced, cross_fitted
 from sklearn_hsfm.discovery._split import MIN_CLASS, MIN_HURT, Split
 
 N_COMPONENTS = 50

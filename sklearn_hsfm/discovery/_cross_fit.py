@@ -35,16 +35,6 @@ def logits_of(Z, head):
     return Z @ head[:, :-1].T + head[:, -1]
 
 
-def draw_folds(y, cv, n_repeats, rng):
-    """Return the fold of each sample, (n_repeats, n_samples), stratified by class."""
-    folds = np.empty((n_repeats, len(y)), dtype=int)
-    for fold in folds:
-        order = rng.permutation(len(y))
-        order = order[np.argsort(y[order], kind="stable")]
-        fold[order] = np.arange(len(y)) % cv
-    return folds
-
-
 def cross_fitted(Z, y, weight, C, folds):
     """Return out-of-fold logits (n_samples, R), the mean over repeats, and `heads_of_folds`."""
     heads = heads_of_folds(Z, y, weight, C, folds)

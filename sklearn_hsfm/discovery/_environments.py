@@ -3,13 +3,9 @@
 import numpy as np
 from scipy.special import expit, softmax
 
-from sklearn_hsfm._cells import margins
-from sklearn_hsfm.discovery._cross_fit import (
-    class_balanced,
-    cross_fitted,
-    draw_folds,
-    mean_logits,
-)
+from sklearn_hsfm._choosing.cells import margins
+from sklearn_hsfm._choosing.folds import draw_folds
+from sklearn_hsfm.discovery._cross_fit import class_balanced, cross_fitted, mean_logits
 from sklearn_hsfm.discovery._split import Split
 
 N_STEPS, RATE = 10_000, 1e-3  # as published

@@ -5,14 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import skew
 
-from sklearn_hsfm._cells import margins
-from sklearn_hsfm.discovery._cross_fit import (
-    cell_balanced,
-    cross_fitted,
-    draw_folds,
-    fitted_head,
-    logits_of,
-)
+from sklearn_hsfm._choosing.cells import margins
+from sklearn_hsfm._choosing.folds import draw_folds
+from sklearn_hsfm.discovery._cross_fit import cell_balanced, cross_fitted, fitted_head, logits_of
 from sklearn_hsfm.discovery._split import MIN_CLASS, as_cells
 
 NONE_BELOW, CERTAIN_FROM = 0.5, 1.2  # transferred skewness, mean over classes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_hsfm._cells import margins
+from sklearn_hsfm._choosing.cells import margins
 
 
 def doubtful_labels(logits, y, cells):

@@ -2,13 +2,9 @@
 
 import numpy as np
 
-from sklearn_hsfm._cells import margins
-from sklearn_hsfm.discovery._cross_fit import (
-    class_balanced,
-    cross_fitted,
-    draw_folds,
-    mean_logits,
-)
+from sklearn_hsfm._choosing.cells import margins
+from sklearn_hsfm._choosing.folds import draw_folds
+from sklearn_hsfm.discovery._cross_fit import class_balanced, cross_fitted, mean_logits
 from sklearn_hsfm.discovery._split import Split
 
 N_ROUNDS = 4

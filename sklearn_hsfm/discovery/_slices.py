@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_hsfm._cells import margins
+from sklearn_hsfm._choosing.cells import margins
 
 
 def shortcut_slices(reference, robust, y, n_classes, used=None):

@@ -9,9 +9,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from torch import nn
 
+from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
-from sklearn_hsfm._validation_set import class_indices, stratified_part
+from sklearn_hsfm._validation_set import class_indices
 from sklearn_hsfm.extraction._backbones import check_head, load_network
 from sklearn_hsfm.extraction._batches import preprocessed
 from sklearn_hsfm.extraction._last_layer import Tap, proof_batch

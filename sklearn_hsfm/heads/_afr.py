@@ -7,11 +7,11 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from sklearn_hsfm import selection as rules
+from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.heads._base import (
     FRACTION,
     NOT_NEGATIVE,

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm import selection as rules
-from sklearn_hsfm._candidates import calibrated_scale
+from sklearn_hsfm._choosing.offsets import calibrated_scale
 from sklearn_hsfm._compat import (
     Interval,
     StrOptions,

@@ -4,10 +4,10 @@ from numbers import Integral
 
 import numpy as np
 
+from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
-from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import (
     CHOOSING,
     COUNT,

@@ -9,11 +9,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.utils.fixes import parse_version
 
+from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, Several, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler, one_row_per_class
 from sklearn_hsfm._progress import PROGRESS, bar
-from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import FRACTION, LastLayerClassifier, balanced_rows
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 

@@ -9,10 +9,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm import selection as rules
+from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, _fit_context, validate_data
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS, bar
-from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.heads._base import (
     CHOOSING,

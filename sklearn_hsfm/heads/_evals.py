@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.special import log_softmax
 
+from sklearn_hsfm._choosing.folds import mined_and_selecting
 from sklearn_hsfm._compat import Interval, one_or_several
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._validation_set import mined_and_selecting
 from sklearn_hsfm.heads._base import CHOOSING, FRACTION, LastLayerClassifier, erm_head
 from sklearn_hsfm.heads._dfr import sparse_logistic
 from sklearn_hsfm.heads._inferred import A_FINDER, cells_of, fitted_finder, membership

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm._compat import one_or_several
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._validation_set import stratified_part
 from sklearn_hsfm.heads._base import (
     CHOOSING,
     COUNT,

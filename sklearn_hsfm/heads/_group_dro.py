@@ -6,9 +6,9 @@ from numbers import Real
 import numpy as np
 from scipy.special import logsumexp
 
+from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, one_or_several
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._validation_set import strata
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
 from sklearn_hsfm.heads._descent import (
     DESCENT,

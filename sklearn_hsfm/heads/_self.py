@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.special import log_softmax
 
+from sklearn_hsfm._choosing.folds import mined_and_selecting
 from sklearn_hsfm._compat import StrOptions, one_or_several
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
-from sklearn_hsfm._validation_set import mined_and_selecting
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, POSITIVE, LastLayerClassifier, erm_head
 from sklearn_hsfm.heads._descent import cross_entropy, descend, one_hot, shuffled
 

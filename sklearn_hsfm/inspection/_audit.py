@@ -8,8 +8,9 @@ from scipy.special import ndtr
 from sklearn.utils import check_random_state
 from torch import nn
 
-from sklearn_hsfm._candidates import best_offset
-from sklearn_hsfm._cells import class_cells, margins
+from sklearn_hsfm._choosing.cells import class_cells, margins
+from sklearn_hsfm._choosing.folds import draw_folds
+from sklearn_hsfm._choosing.offsets import best_offset
 from sklearn_hsfm._classifier_cv import HSFMClassifierCV
 from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._labels import class_indices
@@ -17,7 +18,6 @@ from sklearn_hsfm._linear_head import fitted_scaler, log_probabilities
 from sklearn_hsfm._progress import PROGRESS
 from sklearn_hsfm._verdict import names_of_cells
 from sklearn_hsfm.discovery import ShortcutFinder
-from sklearn_hsfm.discovery._cross_fit import draw_folds
 from sklearn_hsfm.discovery._evidence import NONE_BELOW, Evidence
 from sklearn_hsfm.discovery._labels import label_scores
 from sklearn_hsfm.discovery._residual import margin_and_residual

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_hsfm._cells import margins
+from sklearn_hsfm._choosing.cells import margins
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import fitted_scaler

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_hsfm._cells import margins
+from sklearn_hsfm._choosing.cells import margins
 
 _Z = 1.959964  # of 95 %
 

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.parallel import delayed
 
-from sklearn_hsfm._candidates import Choice, normalized, out_of_fold
+from sklearn_hsfm._choosing.candidates import Choice, normalized, out_of_fold
 from sklearn_hsfm._parallel import results
 from sklearn_hsfm._progress import bar
 
