@@ -11,6 +11,7 @@ from benchmarks.methods import hsfm, of_classifier
 from benchmarks.runs import records_of, runs_of
 from benchmarks.tables import absent, cell, markdown, page, protocol, values
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV
+from sklearn_hsfm._choosing import candidates
 from sklearn_hsfm._core import link
 
 FROZEN = 1e-12  # a rate of Adam that moves no feature
@@ -70,9 +71,9 @@ class BestAlone(HSFMClassifierCV):
         race = super()._race(*args)
         choose = race.judge
 
-        def without_error(candidates):
+        def without_error(pool):
             with mock.patch.object(candidates, "_standard_error", return_value=0.0):
-                return choose(candidates)
+                return choose(pool)
 
         race.judge = without_error
         return race
