@@ -163,6 +163,12 @@ def as_text(verdict, reason, labels_used, scores):
         "Accuracies are of samples that were kept from the heads that judge them. Before is",
         "the head without a repair.",
     ]
+    if verdict == NOT_FOUND:
+        lines += [
+            "",
+            "That none was found is no proof that there is none: groups that nobody has named may",
+            "do worse than the classes here.",
+        ]
     return "\n".join(lines)
 
 

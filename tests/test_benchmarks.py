@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 
 from benchmarks import __main__ as command
 from benchmarks import audits, columns, edits, judges, paper, rows, runs, speed
-from benchmarks.experiments import all_experiments, table15
+from benchmarks.experiments import all_experiments, peers, table15
 from benchmarks.methods import Method, all_methods, fitted, methods_of, n_settings
 from benchmarks.methods.lisa import attribute_of
 from benchmarks.sets import DataSet, all_sets
@@ -104,6 +104,15 @@ def test_wrong_names_and_folders_are_errors_at_once(arguments, said, capsys, mon
     with pytest.raises(SystemExit):
         command.main(arguments)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_packages_that_are_not_installed_are_named(quick):
+    text = (quick / "peers.md").read_text()
+    assert "| DFR |" in text
+    if peers.theirs():
+        pytest.skip("a package of the peers is installed here")
+    assert "`pip install spuco dpe netcal`" in text
 
 
 def test_a_method_that_a_table_cannot_have_is_an_error(tmp_path):

@@ -82,6 +82,7 @@ def test_where_nothing_is_found_the_head_is_class_balanced_and_the_user_is_told(
     assert clf.cell_scores_["cell"].tolist() == ["class 0", "class 1"]
     assert np.array_equal(clf.cell_scores_["before"], clf.cell_scores_["after"])
     assert clf.scoring_ == "worst_class"
+    assert "no proof that there is none" in clf.summary()
 
 
 def test_too_few_samples_are_told():
