@@ -157,6 +157,16 @@ def test_intercepts_of_many_classes_are_placed_where_the_rows_suffice():
     assert not offsets.best_offset(logits[few], y[few], cells[few], np.min).any()
 
 
+def test_intercepts_are_placed_without_overflow_where_logits_tell_nothing():
+    y = np.arange(21) % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(12):
+            count = np.random.RandomState(seed).randint(3, size=(21, 1))  # tells nothing of y
+            logits = [200.0, -100.0, -100.0] + count * [1.0, -2.0, 1.0]
+            assert np.isfinite(offsets._balancing_offset(logits, y)).all()
+
+
 def test_intercepts_that_do_not_help_on_the_other_half_stay_as_they_are():
     rng = np.random.RandomState(0)
     y = np.arange(60) % 3

@@ -9,6 +9,7 @@ from sklearn_hsfm._linear_head import log_probabilities
 
 # A Python float: beside a numpy one of single precision, numpy casts a float, which may overflow.
 TINY = float(np.finfo(np.float32).tiny)
+FAR = 50.0  # logarithm of a scale: a step on trial may be anything, and its exponential infinite
 
 
 def best_offset(logits, y, cells, reduce):
@@ -48,7 +49,7 @@ def _balancing_offset(logits, y):
     logits = logits / unit
 
     def loss(parameters):
-        scale, offset = np.exp(parameters[0]), parameters[1:]
+        scale, offset = np.exp(min(parameters[0], FAR)), parameters[1:]
         log_proba = log_softmax(scale * (logits - offset), axis=1)
         error = np.exp(log_proba)
         error[rows, y] -= 1
