@@ -259,8 +259,14 @@ class _Says:
 def test_training_groups_of_another_kind_are_refused():
     with pytest.raises(ValueError, match="train_groups has none of the groups"):
         group_scores(Y, PRED, GROUPS, train_groups=["5", "-1", "7"])
-    with pytest.raises(ValueError, match="train_groups is missing"):
-        group_scores(Y, PRED, GROUPS, train_groups=[5, None])
+    for train_groups, message in (
+        ([5, None], "train_groups is missing"),
+        ([[5], [-1, 7]], "train_groups is no array"),
+        (5, r"train_groups has shape \(\)"),
+        ([], "train_groups must hold at least one row"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            group_scores(Y, PRED, GROUPS, train_groups=train_groups)
 
 
 def test_macro_std_leaves_out_classes_without_groups():

@@ -50,7 +50,8 @@ def group_membership(groups, n_samples, name="groups"):
     """Return names, (n_groups,), and membership, a sparse bool array (n_samples, n_groups).
 
     Of disjoint groups it holds one value a row, so its memory grows with rows and groups, not
-    with their product. ``name`` is what the caller calls them.
+    with their product. ``name`` is what the caller calls them; ``n_samples`` is None where nothing
+    else has as many rows.
     """
     try:
         n_axes = np.ndim(groups)
@@ -61,7 +62,7 @@ def group_membership(groups, n_samples, name="groups"):
         member = csr_array(_boolean(np.asarray(groups), name))
     else:
         names, member = one_per_id(groups, name)
-    if member.shape[0] != n_samples:
+    if n_samples is not None and member.shape[0] != n_samples:
         raise ValueError(
             f"{name} has {member.shape[0]} rows, but there are {n_samples} labels; "
             "give one group id, or one row of membership, for each row."

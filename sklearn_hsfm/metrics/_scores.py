@@ -328,8 +328,7 @@ def _bootstrap(accuracy, count, ends, n_draws, random_state):
 def _train_weighted(names, accuracy, train_groups):
     if train_groups is None:
         return float("nan")
-    n_rows = len(train_groups) if np.ndim(train_groups) else 0
-    train_names, member = group_membership(train_groups, n_rows, "train_groups")
+    train_names, member = group_membership(train_groups, None, "train_groups")
     share = member.sum(axis=0, dtype=int) / member.nnz
     seen = dict(zip(names.tolist(), accuracy, strict=True))
     if seen.keys().isdisjoint(train_names.tolist()):
