@@ -313,7 +313,7 @@ class EpochRecord:
         What is to be subtracted from the logits of each epoch.
     """
 
-    def __init__(self, selection, y_val, groups_val, rows, verbose=0, place_threshold=False):
+    def __init__(self, selection, y_val, groups_val, rows, verbose, place_threshold):
         self.name, self._rule = resolve_rule(selection, groups_val)
         self._rows, self._y = rows, y_val[rows]
         self._groups = None if groups_val is None else groups_val[rows]

@@ -369,6 +369,13 @@ def test_rates_are_positive_and_finite(data, name, value):
         fit(data, **{name: value})
 
 
+@pytest.mark.parametrize("name", ["selection_fraction", "validation_fraction"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1.5, -0.5, np.nan])
+def test_fractions_leave_rows_on_both_sides(data, name, value):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of HSFMClassifier must be"):
+        fit(data, **{name: value})
+
+
 def test_a_device_that_is_not_here_is_refused(data):
     absent = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ValueError, match=r"cannot be used here.*device='auto'"):

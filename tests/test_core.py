@@ -313,6 +313,12 @@ def test_hard_set_takes_the_largest_losses_of_each_class():
     assert mine.weight.tolist() == [[0.25] * 4]
 
 
+def test_hard_set_finds_the_largest_losses_of_a_class_with_most_rows():
+    y_val = torch.tensor([1, 1, 1] + [0] * 200)
+    mine = HardSetMiner(y_val, torch.ones(1, 203).bool(), Khard=[2], n_classes=2)
+    assert mine(torch.arange(203.0)[None]).tolist() == [[202, 201, 2, 1]]
+
+
 def test_hard_set_gives_ties_to_the_first_rows():
     mine = HardSetMiner(torch.zeros(9).long(), torch.ones(1, 9).bool(), Khard=[4], n_classes=1)
     assert mine(torch.ones(1, 9)).tolist() == [[0, 1, 2, 3]]

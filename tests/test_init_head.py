@@ -192,6 +192,14 @@ def test_rows_in_another_order_are_warned_of(n_classes, order, message):
     assert said[0].filename == __file__
 
 
+@pytest.mark.parametrize(("n_classes", "shown"), [(10, r"8, 9\]"), (11, r"8, 9, \.\.\.\]")])
+def test_ten_classes_are_named_and_more_are_not(n_classes, shown):
+    y = np.arange(5 * n_classes) % n_classes
+    head = heads.HeadAverager((np.eye(n_classes)[::-1], np.zeros(n_classes)), LogisticRegression())
+    with pytest.warns(UserWarning, match=f"in the order of np.unique.*{shown}"):
+        head.set_params(alpha=0.5, balance="none").fit(np.eye(n_classes)[y], y)
+
+
 def test_heads_that_may_be_in_order_are_not_warned_of():
     rng = np.random.RandomState(0)
     with warnings.catch_warnings():

@@ -176,6 +176,14 @@ def test_weights_go_from_classes_to_cells():
     np.testing.assert_allclose(half, (classes + whole) / 2)
 
 
+def test_a_cell_that_spans_classes_is_one_in_each_of_them():
+    y = np.array([0, 0, 0, 1, 1, 2])
+    cells = np.array([[1, 0], [1, 0], [0, 1], [1, 0], [0, 1], [0, 1]], dtype=bool)
+    classes, whole = (_reweighting.repair_weights(y, cells, s) for s in (0, 1))
+    np.testing.assert_allclose(classes, [1 / 3] * 3 + [1 / 2] * 2 + [1])
+    np.testing.assert_allclose(whole, [1 / 4, 1 / 4, 1 / 2, 1 / 2, 1 / 2, 1])
+
+
 def test_regressions_see_the_mined_samples_alone_as_many_of_each_group(spurious, monkeypatch):
     seen = []
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 
 from sklearn_hsfm import HSFMClassifier, selection
 
@@ -25,6 +26,16 @@ def test_rules_by_hand():
     two = (np.log(0.2 * 0.6) / 2 + np.log(0.4)) / 2
     assert selection.tail_loss(Y, LOG_PROBA, fraction=0.5) == pytest.approx(two)
     assert selection.last(Y, LOG_PROBA) == 0
+
+
+def test_scorers_read_the_log_odds_of_two_classes_and_a_column_a_class_of_more():
+    by_scorer = selection.rule_of_scorer(get_scorer("roc_auc"), np.array(["a", "b"]))
+    odds = PROBA / (1 - PROBA)
+    assert by_scorer(Y, LOG_PROBA) == roc_auc_score(Y, np.where(Y == 1, odds, 1 / odds))
+    rng = np.random.RandomState(0)
+    y, log_proba = np.arange(30) % 4, np.log(rng.dirichlet(np.ones(4), 30))
+    by_scorer = selection.rule_of_scorer(get_scorer("top_k_accuracy"), np.array(list("abcd")))
+    assert by_scorer(y, log_proba) == top_k_accuracy_score(y, log_proba)
 
 
 def test_auto_follows_the_groups(data):
