@@ -174,6 +174,30 @@ def test_intercepts_that_do_not_help_on_the_other_half_stay_as_they_are():
     assert not offsets.best_offset(logits, y, y[:, None] == np.arange(3), np.min).any()
 
 
+def test_intercepts_are_judged_on_rows_that_did_not_place_them(monkeypatch):
+    y = np.repeat([0, 1, 2], [10, 11, 14])
+    logits = np.arange(35.0)[:, None] * [1.0, 0.0, 0.0]  # which say what row they are of
+    placed, judged = [], []
+
+    def offset(logits, y):
+        placed.append((logits[:, 0].astype(int), y))
+        return np.full(3, 100.0 * len(placed))
+
+    def score(logits, *args):
+        judged.append(logits.copy())
+        return len(judged)  # the first, of what was moved, is the worse: it stays as it is
+
+    monkeypatch.setattr(offsets, "_balancing_offset", offset)
+    monkeypatch.setattr(offsets, "score_of_one", score)
+    assert not offsets.best_offset(logits, y, y[:, None] == np.arange(3), np.min).any()
+    (first, of_first), (second, of_second) = placed
+    assert sorted([*first, *second]) == list(range(35))
+    np.testing.assert_array_less(abs(np.bincount(of_first) - np.bincount(of_second)), 2)
+    moved = logits - judged[0]
+    assert (moved[first] == 200).all()
+    assert (moved[second] == 100).all()
+
+
 def test_cells_without_samples_and_heads_without_weights_are_no_numbers_to_divide_by():
     y = np.array([0, 0, 0, 1, 1, 1])
     logits = np.linspace(-1, 1, 12).reshape(2, 6, 1)

@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -205,6 +206,14 @@ def test_one_environment_is_one_head(data, make, form):
     np.testing.assert_allclose(other, model.covariate_weights(X))
 
 
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_gates_that_no_epoch_has_learnt_stay_open(data, epochs):
+    X, y, env = data
+    soft = EnvironmentAdaptiveClassifier(form="soft", epochs=epochs, warm_up=3, hidden=4)
+    weights = soft.fit(X, y > np.median(y), env).covariate_weights(X[env == 0])
+    assert (weights == 1).all()
+
+
 @BOTH
 def test_batches_by_environment_and_by_summary(data, make):
     X, y, env = data
@@ -244,6 +253,37 @@ def test_what_fit_refuses(data, make):
     with pytest.raises(ValueError, match="13 of them may be left out"):
         make(form="discrete").fit(wide, y[:100], env[:100] + np.arange(100) % 2)
     assert make(epochs=2).fit(wide, y[:3500:35], np.arange(100) % 2).form_ == "soft"
+
+
+def test_values_whose_squares_overflow_are_refused_by_name():
+    X, y, ids = np.random.RandomState(0).normal(size=(20, 2)), np.arange(20.0), np.arange(20) % 4
+    with pytest.raises(ValueError, match=r"y has values up to 1.9e.201, whose spread"):
+        EnvironmentAdaptiveRegressor().fit(X, 1e200 * y, ids)
+    with pytest.raises(ValueError, match=r"X has values up to .*e.200, whose spread"):
+        environment_summary(1e200 * X)
+
+
+@BOTH
+def test_rates_that_overflow_and_rows_beyond_numbers_are_refused(make):
+    X, ids = np.random.RandomState(0).normal(size=(40, 2)), np.arange(40) % 4
+    y, soft = (X[:, 0] > 0).astype(int), {"form": "soft", "epochs": 3, "warm_up": 1, "hidden": 4}
+    for rates in ({"lr": 1e308}, {"gate_lr": 1e308}):
+        with pytest.raises(ValueError, match=r"soft form is not finite.*lower lr="):
+            make(**soft, **rates).fit(X, y, ids)
+    for form in ({"form": "discrete"}, soft):
+        fitted = make(**form, random_state=0).fit(100 * X, y, ids)
+        summary = fitted.summarize(100 * X)
+        far = np.where(np.arange(40)[:, None] == 7, 1.7e308 * np.sign(X), X)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                read = fitted.predict(far, environment_summary=summary)
+            except ValueError as error:
+                assert "Row 7 of X" in str(error)  # noqa: PT017
+            else:
+                assert np.isfinite(read).all()
+            with pytest.raises(ValueError, match="X has values up to"):
+                fitted.predict(far)
 
 
 def test_three_classes_of_which_a_fold_lacks_one(data):

@@ -17,7 +17,9 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ValidationSet, heads, selection
+from sklearn_hsfm.adapters import ContrastiveAdapter
 from sklearn_hsfm.discovery import ShortcutFinder
+from sklearn_hsfm.environments import EnvironmentAdaptiveClassifier, EnvironmentAdaptiveRegressor
 from sklearn_hsfm.metrics import (
     group_scores,
     groups_from_attributes,
@@ -31,11 +33,17 @@ from sklearn_hsfm.metrics import (
 NAMES = re.compile(
     r"\b(X|y|X_val|y_val|X_extra|y_extra|extra_weight|groups|groups_val|y_true|y_pred|y_proba"
     r"|train_groups|log_proba|fraction|param_grid|init_head|first|second|place|class|classes"
-    r"|selection|scoring|images|features|times|alphas|concept|attributes|n_neighbors)\b"
+    r"|selection|scoring|images|features|times|alphas|concept|attributes|n_neighbors|causal"
+    r"|environments|environment_summary)\b"
     r"|'\w+' parameter of"
 )
 # scikit-learn's own checks of X and y, whose words are known from every estimator of it.
-OF_SCIKIT_LEARN = ("Expected 2D array", "Found array with", "Found input variables")
+OF_SCIKIT_LEARN = (
+    "Expected 2D array",
+    "Found array with",
+    "Found input variables",
+    "could not convert string to float",  # of a regressor's y
+)
 NOT_DOCUMENTED = (RuntimeWarning, FutureWarning, DeprecationWarning)
 ODD = [np.nan, np.inf, -1.0, 0.0, -1, 0, None, "a", (), (1.0, np.nan), True, 1e300, 1e-300, [2, 3]]
 
@@ -121,6 +129,7 @@ def groups_of(draw, n, *, odd=True):
         share = draw(st.sampled_from([0.0, 0.1, 0.6]))
         found += [rng.uniform(size=(n, draw(st.integers(0, 3)))) < share] * 4
         found += [3, "abc", few[:-1], np.eye(n), [*few.tolist(), "a"], np.array(few, object)]
+        found.append([few[:1].tolist(), *few[1:].tolist()])  # ragged
         found += [np.where(few == 0, missing, few) for missing in (np.nan, None)]
     return draw(st.sampled_from(found))
 
@@ -228,6 +237,18 @@ def global_state():
     }
 
 
+def unmoved(call, **given):
+    """Return the outcome of a call that must change neither what it is given nor global state."""
+    before = {k: bits(v) for k, v in given.items() if isinstance(v, np.ndarray)}
+    state = global_state()
+    found = outcome(lambda: call(**given))
+    now = global_state()
+    moved = [name for name in state if state[name] != now[name]]
+    assert not moved, f"global state has moved: {moved}"
+    assert before == {k: bits(given[k]) for k in before}, "inputs were changed"
+    return found
+
+
 @pytest.mark.parametrize("estimator", list(estimators()), ids=lambda e: type(e).__name__)
 @given(data=st.data())
 def test_fits(estimator, data):
@@ -239,13 +260,7 @@ def test_fits(estimator, data):
         problem = {"X": problem["X"], "y": problem["y"], **extra}
         if isinstance(extra["X_extra"], ValidationSet):
             return
-    before = {k: bits(v) for k, v in problem.items() if isinstance(v, np.ndarray)}
-    state = global_state()
-    fitted = outcome(lambda: clone(estimator).fit(**problem))
-    now = global_state()
-    moved = [name for name in state if state[name] != now[name]]
-    assert not moved, f"global state has moved: {moved}"
-    assert before == {k: bits(problem[k]) for k in before}, "inputs were changed"
+    fitted = unmoved(lambda **given: clone(estimator).fit(**given), **problem)
     if fitted is None:
         return
     for name, value in vars(fitted).items():
@@ -278,6 +293,57 @@ def test_finders(data):
     new = outcome(lambda: fitted.predict(X, y))
     assert new is not None
     assert np.array_equal(new // 2, fitted.labels_ // 2)
+
+
+@given(data=st.data())
+def test_adapters(data):
+    problem = data.draw(problems())
+    adapter = data.draw(changed(quick(ContrastiveAdapter(n_hidden=4, cv=2))))
+    X, y = problem["X"], problem["y"]
+    fitted = unmoved(lambda X, y: clone(adapter).fit(X, y), X=X, y=y)
+    if fitted is None:
+        return
+    mapped = outcome(lambda: fitted.transform(X))
+    assert mapped is not None
+    assert mapped.shape == np.shape(X)
+    assert np.isfinite(mapped).all()
+    again = outcome(lambda: clone(adapter).fit(X, y))
+    assert bits(again.transform(X)) == bits(mapped), "not the same bits again"
+
+
+@pytest.mark.parametrize("cls", [EnvironmentAdaptiveClassifier, EnvironmentAdaptiveRegressor])
+@given(data=st.data())
+def test_environments(cls, data):
+    problem = data.draw(problems())
+    X, y, ids = problem["X"], problem["y"], problem["groups"]
+    if cls is EnvironmentAdaptiveRegressor and data.draw(st.booleans()):
+        y = np.random.RandomState(0).normal(size=len(y)) * data.draw(
+            st.sampled_from([1.0, 1e-12, 1e12, 1e160, 0.0])
+        )
+    start = cls(form=data.draw(st.sampled_from(["auto", "soft"])), hidden=4, warm_up=1)
+    estimator = data.draw(changed(quick(start)))
+    fit = {"X": X, "y": y, "environments": ids}
+    fitted = unmoved(lambda **given: clone(estimator).fit(**given), **fit)
+    if fitted is None:
+        return
+    assert np.isfinite(fitted.summaries_).all()
+    # Together the rows are one environment, which may be one row.
+    for of in (ids, None):
+        read = outcome(lambda of=of: fitted.predict(X, environments=of))
+        assert read is not None or min(np.unique(np.asarray(ids), return_counts=True)[1]) < 2
+        if read is not None and cls is EnvironmentAdaptiveRegressor:
+            assert np.isfinite(read).all()
+        elif read is not None:
+            assert set(read.tolist()) <= set(fitted.classes_.tolist())
+            proba = outcome(lambda of=of: fitted.predict_proba(X, environments=of))
+            assert np.isfinite(proba).all()
+            np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
+    weights = outcome(lambda: fitted.covariate_weights(X))
+    if weights is None:
+        return
+    assert ((weights >= 0) & (weights <= 1 + 1e-9)).all()
+    again = outcome(lambda: clone(estimator).fit(**fit))
+    assert bits(again.covariate_weights(X)) == bits(weights), "not the same bits again"
 
 
 @st.composite

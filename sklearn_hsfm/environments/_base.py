@@ -131,6 +131,10 @@ class EnvironmentAdaptive(VersionMixin, BaseEstimator):
     def _outputs(self, X, environments, given):
         """Return the outputs of the task on rows, environment by environment."""
         Z = self._standardized(X)
+        with np.errstate(over="ignore", invalid="ignore"):  # what follows says of which row
+            return self._outputs_of(Z, environments, given)
+
+    def _outputs_of(self, Z, environments, given):
         if given is not None:
             if environments is not None:
                 raise ValueError(
@@ -191,6 +195,17 @@ class EnvironmentAdaptive(VersionMixin, BaseEstimator):
                 f"environments has {member.shape[0]} ids, but X has {n_rows} rows; give one each."
             )
         return names, member.indices.astype(np.intp)
+
+
+def finite(outputs):
+    """Return outputs as they are, if all of them are finite."""
+    if not np.isfinite(outputs).all():
+        row = int((~np.isfinite(outputs)).any(axis=1).argmax())
+        raise ValueError(
+            f"Row {row} of X has values so large that what is predicted is not a finite number. "
+            "Was X transformed as in fit?"
+        )
+    return outputs
 
 
 def _causal_columns(causal, n_features, names):

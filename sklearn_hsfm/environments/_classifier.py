@@ -4,7 +4,7 @@ from sklearn.base import ClassifierMixin
 
 from sklearn_hsfm._compat import _fit_context
 from sklearn_hsfm._validation_set import check_training_rows
-from sklearn_hsfm.environments._base import POSITIVE, EnvironmentAdaptive
+from sklearn_hsfm.environments._base import POSITIVE, EnvironmentAdaptive, finite
 from sklearn_hsfm.environments._tasks import Classification
 
 
@@ -154,8 +154,8 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If the arrays are not finite or do not fit together, an environment has one row, or
-            there are too many subsets.
+            If the arrays are not finite or do not fit together, an environment has one row, there
+            are too many subsets, or the rates of the soft form are so large that it overflows.
         """
         X, y = check_training_rows(self, X, y)
         n_classes = len(self.classes_)
@@ -183,9 +183,10 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If an environment has fewer than two rows, or the summary is of another length.
+            If an environment has fewer than two rows, the summary is of another length, or values
+            of ``X`` are so large that a prediction is not a finite number.
         """
-        return self._outputs(X, environments, environment_summary)
+        return finite(self._outputs(X, environments, environment_summary))
 
     def predict(self, X, *, environments=None, environment_summary=None):
         """Return the most probable class of each row.
@@ -208,7 +209,8 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If an environment has fewer than two rows, or the summary is of another length.
+            If an environment has fewer than two rows, the summary is of another length, or values
+            of ``X`` are so large that a prediction is not a finite number.
         """
         known = {"environments": environments, "environment_summary": environment_summary}
         index = self.predict_proba(X, **known).argmax(axis=1)

@@ -18,11 +18,12 @@ class Soft:
         """Descend on the mean over environments of their mean loss.
 
         In the first ``warm_up`` epochs the gates are open and the head learns alone. With one
-        environment there is nothing to tell apart, and they stay open.
+        environment there is nothing to tell apart, and without later epochs nothing is learnt of
+        it: they stay open.
         """
         import torch
 
-        self.open = len(summaries) < 2 or bool(self.kept.all())
+        self.open = len(summaries) < 2 or bool(self.kept.all()) or self.warm_up >= self.epochs
         X, summaries = torch.tensor(X), torch.tensor(summaries)
         y = torch.tensor(np.asarray(y, dtype=float))
         # The mean over environments of the mean over their rows.
@@ -37,16 +38,24 @@ class Soft:
         head, gate = ([torch.tensor(p, requires_grad=True) for p in part] for part in (head, gate))
         kept = torch.tensor(self.kept)
         adam = torch.optim.Adam([{"params": head, "lr": self.lr}, {"params": gate}], self.gate_lr)
-        for epoch in range(self.epochs):
+
+        def loss(gated):
             seen = X
-            if epoch >= self.warm_up and not self.open:
+            if gated and not self.open:
                 z = torch.sigmoid(_forward(summaries, gate, torch) / TAU)
                 seen = X * torch.where(kept, 1.0, z)[env]
-            losses = self.task.torch_losses(seen @ head[0].T + head[1], y)
+            return weight @ self.task.torch_losses(seen @ head[0].T + head[1], y)
+
+        for epoch in range(self.epochs):
             adam.zero_grad()
-            (weight @ losses).backward()
+            loss(epoch >= self.warm_up).backward()
             torch.nn.utils.clip_grad_norm_([*head, *gate], self.clip_norm)
             adam.step()
+        if not loss(True).isfinite():
+            raise ValueError(
+                "The soft form is not finite on the rows of X after its epochs: lower "
+                f"lr={self.lr} or gate_lr={self.gate_lr}."
+            )
         self.head, self.gate = ([p.detach().numpy() for p in part] for part in (head, gate))
         return self
 

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sklearn_hsfm._compat import _fit_context, validate_data
-from sklearn_hsfm.environments._base import EnvironmentAdaptive
+from sklearn_hsfm.environments._base import EnvironmentAdaptive, finite
 from sklearn_hsfm.environments._tasks import Regression
 
 
@@ -153,12 +153,18 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If the arrays are not finite or do not fit together, an environment has one row, or
-            there are too many subsets.
+            If the arrays are not finite or do not fit together, an environment has one row, there
+            are too many subsets, or the rates of the soft form are so large that it overflows.
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         y = y.astype(np.float64)
-        self._center, self._scale = y.mean(), y.std() or 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._center, self._scale = y.mean(), y.std() or 1.0
+        if not np.isfinite(self._scale):
+            raise ValueError(
+                f"y has values up to {np.abs(y).max():.3g}, whose spread is not a finite number; "
+                "scale it down."
+            )
         return self._fit(X, (y - self._center) / self._scale, environments, Regression(), 1)
 
     def predict(self, X, *, environments=None, environment_summary=None):
@@ -182,7 +188,9 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If an environment has fewer than two rows, or the summary is of another length.
+            If an environment has fewer than two rows, the summary is of another length, or values
+            of ``X`` are so large that a prediction is not a finite number.
         """
         outputs = self._outputs(X, environments, environment_summary)
-        return outputs[:, 0] * self._scale + self._center
+        with np.errstate(over="ignore", invalid="ignore"):
+            return finite(outputs * self._scale + self._center)[:, 0]

@@ -31,7 +31,7 @@ def environment_summary(X, correlations="partial"):
     Raises
     ------
     ValueError
-        If ``X`` is no finite matrix of two rows or more.
+        If ``X`` is no finite matrix of two rows or more, or its squares are not finite.
 
     Examples
     --------
@@ -40,8 +40,14 @@ def environment_summary(X, correlations="partial"):
     >>> environment_summary([[0.0, 1.0], [2.0, 3.0]], correlations="none").round(3).tolist()
     [1.0, 2.0, 1.414, 1.414]
     """
-    X = check_array(X, dtype=np.float64, ensure_min_samples=2)
-    parts = [X.mean(axis=0), X.std(axis=0, ddof=1)]
+    X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [X.mean(axis=0), X.std(axis=0, ddof=1)]
+    if not np.isfinite(parts).all():
+        raise ValueError(
+            f"X has values up to {np.abs(X).max():.3g}, whose spread is not a finite number; scale "
+            "it down."
+        )
     if correlations != "none" and X.shape[1] > 1:
         parts.append(_correlations(X, partial=correlations == "partial"))
     return np.concatenate(parts)
