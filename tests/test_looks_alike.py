@@ -95,6 +95,15 @@ def test_it_says_what_differs():
     assert "as after PCA" in how_unlike(X, together / together.std(axis=0))
 
 
+def test_a_spread_is_told_of_five_rows_and_a_shift_of_one_feature():
+    rng = np.random.RandomState(0)
+    X, others = rng.normal(size=(400, 20)), rng.normal(size=(100, 20))
+    assert "times as far" in how_unlike(X, 10 * others[:5])
+    assert "standard deviations of X off" in how_unlike(X, 10 * others[:4])
+    assert how_unlike(X[:, :1], others[:, :1] + 1.4) is None
+    assert "lie 2.3 standard deviations" in how_unlike(X[:, :1], others[:, :1] + 2.2)
+
+
 def test_rare_values_may_be_missing_from_few_rows():
     rng = np.random.RandomState(0)
     X = (rng.uniform(size=(2000, 30)) < 0.02).astype(float)
