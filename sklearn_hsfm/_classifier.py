@@ -346,16 +346,19 @@ or callable, default="auto"
             )
         d, dtype = split.X.shape[1], split.X.dtype
         W, H = (t[0].cpu().numpy().astype(np.float64) for t in (solution.W, solution.H))
-
-        def stored(coef, intercept):
-            with np.errstate(over="ignore", invalid="ignore"):
-                return finite_head(*(a.astype(dtype) for a in to_raw(coef, intercept, scaler)))
-
         threshold = record.thresholds[solution.best_epoch[0]]
-        self.coef_, self.intercept_ = stored(W[:, :d], W[:, -1] - threshold)
-        self.init_coef_, self.init_intercept_ = stored(*one_row_for_two_classes(*head))
-        edited = H[:, :d] if scaler is None else H[:, :d] * scaler.scale_ + scaler.mean_
-        self.support_ = edited.astype(dtype)
+        kept = to_raw(W[:, :d], W[:, -1] - threshold, scaler)
+        start = to_raw(*one_row_for_two_classes(*head), scaler)
+        with np.errstate(over="ignore", invalid="ignore"):
+            edited = H[:, :d] if scaler is None else H[:, :d] * scaler.scale_ + scaler.mean_
+            self.support_ = edited.astype(dtype)
+        self.coef_, self.intercept_ = finite_head(*kept, dtype)
+        self.init_coef_, self.init_intercept_ = finite_head(*start, dtype)
+        if not np.isfinite(self.support_).all():
+            raise ValueError(
+                f"The edited support is beyond what {dtype}, the type of X, holds. Lower outer_lr="
+                f"{self.outer_lr}, or scale X."
+            )
         self.support_init_ = split.X[support]
         self.support_y_ = self.classes_[split.y[support]]
         self.support_indices_ = split.index[support]

@@ -27,6 +27,7 @@ from sklearn_hsfm._init_head import A_HEAD, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import (
     LinearHeadMixin,
+    finite_head,
     fitted_scaler,
     one_row_for_two_classes,
 )
@@ -544,11 +545,12 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
     def _keep(self, heads, average, offset, y, scaler, dtype):
         """Store heads (n_heads, R, d + 1), and their mean, of calibrated length, placed."""
         raw = raw_heads(placed(heads, average, offset, y), scaler)
-        self.heads_ = raw.astype(dtype)
-        self.coef_ = raw[..., :-1].mean(axis=0).astype(dtype)
-        self.intercept_ = raw[..., -1].mean(axis=0).astype(dtype)
+        coef, intercept = raw[..., :-1], raw[..., -1]
+        self.heads_ = np.dstack(finite_head(coef, intercept[..., None], dtype))
+        mean = coef.mean(axis=0), intercept.mean(axis=0)
+        self.coef_, self.intercept_ = finite_head(*mean, dtype)
 
     def _keep_unrepaired(self, head, scaler, dtype):
         """Store the head (R, d + 1) that repairs are compared with."""
-        raw = raw_heads(head, scaler).astype(dtype)
-        self.init_coef_, self.init_intercept_ = raw[:, :-1], raw[:, -1]
+        raw = raw_heads(head, scaler)
+        self.init_coef_, self.init_intercept_ = finite_head(raw[:, :-1], raw[:, -1], dtype)

@@ -133,8 +133,11 @@ def one_row_for_two_classes(coef, intercept):
     return coef, intercept
 
 
-def finite_head(coef, intercept):
-    """Return a head as it is, if all of it is finite."""
+def finite_head(coef, intercept, dtype=None):
+    """Return a head as it is, or as numbers of a type, if all of it is finite."""
+    if dtype is not None:
+        with np.errstate(over="ignore"):
+            coef, intercept = coef.astype(dtype), intercept.astype(dtype)
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         raise ValueError(
             "The head that was fitted on X is not finite: its weights are beyond what "
@@ -176,8 +179,9 @@ def to_raw(coef, intercept, scaler):
     """Return the head that does on raw rows what this one does on standardised rows."""
     if scaler is None:
         return coef, intercept
-    coef = coef / scaler.scale_
-    return coef, intercept - coef @ scaler.mean_
+    with np.errstate(over="ignore", invalid="ignore"):  # `finite_head` says so
+        coef = coef / scaler.scale_
+        return coef, intercept - coef @ scaler.mean_
 
 
 def linear_layer(coef, intercept, dtype="float32"):

@@ -204,6 +204,15 @@ def test_applying_it_needs_no_torch(digits, tmp_path):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+def test_values_that_the_map_takes_beyond_numbers_are_refused(digits):
+    adapter = ContrastiveAdapter(n_hidden=4, epochs=1, random_state=0)
+    adapter.fit(digits.X_train[:200], digits.y_train[:200])
+    adapter.weight_ = np.full_like(adapter.weight_, 2.0)
+    far = np.where(np.arange(3)[:, None] == 2, 1e308, digits.X_test[:3])
+    with pytest.raises(ValueError, match=r"X has values up to 1e\+308 in row 2, which the map"):
+        adapter.transform(far * np.sign(adapter.hidden_weight_[0]))
+
+
 def test_a_rate_that_is_too_large_is_said(digits):
     adapter = ContrastiveAdapter(lr=1e30, epochs=2, random_state=0)
     with pytest.raises(ValueError, match="not finite in epoch"):

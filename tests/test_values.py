@@ -277,6 +277,25 @@ def test_features_beyond_what_numbers_hold(clf):
         clf.predict(np.where(np.arange(60)[:, None] == 7, 1e308 * np.sign(clf.coef_), X))
 
 
+@pytest.mark.parametrize("known", ["nothing", "validation"])
+@pytest.mark.parametrize("cls", [HSFMClassifier, HSFMClassifierCV])
+@pytest.mark.filterwarnings("ignore:HSFMClassifier")
+def test_features_so_small_that_the_type_of_x_holds_no_head(cls, known):
+    (X, y), (X_val, y_val) = rows(60), rows(40, seed=1)
+    X, X_val = ((1e-42 * part).astype(np.float32) for part in (X, X_val))
+    given = (X, y, X_val, y_val) if known == "validation" else (X, y)
+    with pytest.raises(ValueError, match=r"fitted on X is not finite: .* beyond what float32"):
+        cls(**QUICK).fit(*given)
+
+
+def test_a_support_that_the_type_of_x_does_not_hold():
+    X, y = rows(60)
+    X = (1e30 * X).astype(np.float32)
+    clf = HSFMClassifier(outer_lr=1e9, dtype="float64", **QUICK)
+    with pytest.raises(ValueError, match=r"support is beyond .* float32.* Lower outer_lr=1000"):
+        clf.fit(X, y, X[:50], y[:50])
+
+
 @pytest.mark.parametrize("cls", [HSFMClassifier, heads.ClassBalancedClassifier])
 def test_labels_of_mixed_or_other_kinds(cls):
     X, y = rows(60)

@@ -252,13 +252,26 @@ class ContrastiveAdapter(
         -------
         ndarray of shape (n_samples, n_features)
             Features, in the units of ``X``.
+
+        Raises
+        ------
+        ValueError
+            If values of ``X`` are so large that what they are mapped to is not a finite number.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        hidden = X @ self.hidden_weight_.T + self.hidden_bias_
-        if self.activation == "relu":
-            hidden = np.maximum(hidden, 0)
-        return (X + hidden @ self.weight_.T + self.bias_).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            hidden = X @ self.hidden_weight_.T + self.hidden_bias_
+            if self.activation == "relu":
+                hidden = np.maximum(hidden, 0)
+            mapped = (X + hidden @ self.weight_.T + self.bias_).astype(X.dtype, copy=False)
+        if not np.isfinite(mapped).all():
+            row = int((~np.isfinite(mapped)).any(axis=1).argmax())
+            raise ValueError(
+                f"X has values up to {np.abs(X[row]).max():.3g} in row {row}, which the map takes "
+                "to what is not a finite number. Was X transformed as in fit?"
+            )
+        return mapped
 
 
 def contrastive_steps(y, predicted, n_classes):
