@@ -2,13 +2,8 @@
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils import validation
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    validate_params,
-)
+from sklearn.utils import _param_validation, validation
+from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
 __all__ = [
     "HasMethods",
@@ -26,6 +21,14 @@ def validate_data(*args, **options):
     """Call scikit-learn's, which looks for infinity by a sum, without numpy's word on that sum."""
     with np.errstate(over="ignore", invalid="ignore"):
         return validation.validate_data(*args, **options)
+
+
+class Interval(_param_validation.Interval):
+    """Constraint of a parameter that is a number in an interval; True and False are none."""
+
+    def is_satisfied_by(self, val):
+        """Return whether a value of the parameter is allowed."""
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
 
 
 class Several(Interval):

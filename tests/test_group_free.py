@@ -277,6 +277,12 @@ def test_spare_weights_by_hand():
     assert squared[:4].sum() == pytest.approx(squared[4:].sum())
 
 
+def test_spare_weights_of_a_large_power_leave_the_smallest_cluster_alone():
+    cells, y = np.array([0, 0, 1, 2, 2, 2, 3, 3]), np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    weight = _spare.spare_weights(cells, y, np.array([1e300, 1e300]))
+    np.testing.assert_allclose(weight, [0, 0, 4, 0, 0, 0, 2, 2])
+
+
 def test_clusters_that_are_apart_have_power_one():
     rng = np.random.RandomState(0)
     near, apart = rng.normal(size=(80, 2)), rng.normal(size=(80, 2)) * 0.01
@@ -391,6 +397,11 @@ def test_the_surest_of_each_class():
 def test_a_row_is_on_the_sphere_and_a_constant_one_is_nothing():
     U = _dpe.on_sphere([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
     np.testing.assert_allclose(U, [[-(0.5**0.5), 0, 0.5**0.5], [0, 0, 0]])
+    rows = np.random.RandomState(0).normal(size=(4, 6))
+    for scale in (1e-300, 1e-200, 1e200, 1e307):
+        with np.errstate(all="raise"):
+            found = _dpe.on_sphere(scale * rows)
+        np.testing.assert_allclose(found, _dpe.on_sphere(rows))
 
 
 def test_dpe_is_the_published_loss(data):
@@ -453,6 +464,9 @@ def test_dpe_does_not_look_at_training_rows_beside_validation_rows(data):
 def test_dpe_that_overflows_is_an_error(data):
     with pytest.raises(ValueError, match="Lower lr or the penalties"):
         fit(heads.DPEClassifier(n_members=1, norm_penalty=1e300, lr=1e300), data)
+    far = heads.DPEClassifier(n_members=1, epochs=1, norm_penalty=0, lr=1e180, random_state=0)
+    with pytest.raises(ValueError, match="finite prototypes"):  # whose squares are none
+        fit(far, data)
 
 
 # All of them

@@ -32,6 +32,15 @@ TUNED = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [(HSFMClassifier, "T"), (HSFMClassifierCV, "cv"), (heads.SPAREClassifier, "early_epochs")],
+)
+def test_true_is_no_number(cls, name):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of .* Got True"):
+        cls(**{name: True}).fit(*rows(20))
+
+
 def rows(n, n_classes=2, seed=0):
     rng = np.random.RandomState(seed)
     y = rng.permutation(np.arange(n) % n_classes)

@@ -237,7 +237,9 @@ class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
                 loss.backward()
                 sgd.step()
             now = prototypes.detach().numpy().copy(), scale.detach().numpy().copy()
-            if not all(np.isfinite(part).all() for part in now):
+            with np.errstate(over="ignore"):
+                finite = all(np.isfinite(np.linalg.norm(part)) for part in now)
+            if not finite:
                 break
             logits = -_distances(U, *now)
             log_proba = logits - logsumexp(logits, axis=1, keepdims=True)
@@ -294,6 +296,8 @@ class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
 def on_sphere(X):
     """Return rows, each centred, scaled and of length 1; a constant one as zeros."""
     X = np.asarray(X, dtype=np.float64)
+    # By a power of two, which rounds nothing, so that no square overflows or vanishes.
+    X = np.ldexp(X, -np.frexp(np.abs(X).max(axis=1, keepdims=True))[1])
     if X.shape[1] > 1:  # one feature, centred, would be nothing
         X = X - X.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(X, axis=1, keepdims=True)

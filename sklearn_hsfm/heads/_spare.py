@@ -195,6 +195,9 @@ def _cut(points, most, seed):
 
 def spare_weights(cells, y, powers):
     """Return weights of mean 1: ``1 / size ** power`` of the cluster, all classes alike."""
-    weight = (1.0 / np.bincount(cells)[cells]) ** powers[y]
+    size = np.bincount(cells)[cells]
+    smallest = np.full(y.max() + 1, len(y))
+    np.minimum.at(smallest, y, size)
+    weight = (smallest[y] / size) ** powers[y]  # 1 in the smallest: no power leaves a class nothing
     weight /= np.bincount(y, weights=weight)[y]
     return weight * len(y) / weight.sum()
