@@ -33,7 +33,7 @@ from sklearn_hsfm.metrics import (
 NAMES = re.compile(
     r"\b(X|y|X_val|y_val|X_extra|y_extra|extra_weight|groups|groups_val|y_true|y_pred|y_proba"
     r"|train_groups|log_proba|fraction|param_grid|init_head|first|second|place|class|classes"
-    r"|selection|scoring|images|features|times|alphas|concept|attributes|n_neighbors|causal"
+    r"|selection|scoring|images|features|times|alphas|concept|attributes|n_neighbors|causal|lr"
     r"|environments|environment_summary)\b"
     r"|'\w+' parameter of"
 )
