@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_hsfm._choosing.folds import draw_folds
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
-from sklearn_hsfm.discovery import ShortcutFinder
+from sklearn_hsfm.discovery import ShortcutFinder, _clusters
 from sklearn_hsfm.discovery import _cross_fit as cross_fit
 from sklearn_hsfm.discovery._environments import N_STEPS, RATE, _ascend, _slope_of_scale
 from sklearn_hsfm.discovery._evidence import said_by_shortcut, transferred
@@ -119,6 +119,25 @@ def test_classes_of_few_samples_are_not_split():
     assert (finder.score_samples(data.X_test, data.y_test) == 0).all()
 
 
+@pytest.mark.parametrize("size", [31, 32])
+def test_a_class_has_evidence_from_32_samples_on(size):
+    data, *_ = spurious()
+    few = np.r_[np.flatnonzero(data.y_train == 0), np.flatnonzero(data.y_train == 1)[:size]]
+    finder = ShortcutFinder("residual", random_state=0).fit(data.X_train[few], data.y_train[few])
+    assert np.isfinite(finder.evidence_["skewness"][1]) == (size == 32)
+
+
+def test_a_cluster_of_few_samples_is_never_the_hurt(monkeypatch):
+    y, cluster = np.repeat([0, 1], 100), np.repeat([0, 1, 2], [60, 35, 5])
+    margin = np.tile(np.array([2.0, 0.5, -9.0])[cluster], 2)
+    logits = np.where(y == 1, margin, -margin)[:, None]
+    monkeypatch.setattr(_clusters, "cross_fitted", lambda *args: (logits, None))
+    monkeypatch.setattr(_clusters, "_cut", lambda Z, rng: (np.ones((1, 1)), np.zeros(3), cluster))
+    settings = {"C": 1.0, "share": 0.1, "cv": 2, "n_repeats": 1}
+    found = _clusters.clusters(np.zeros((200, 1)), y, np.random.RandomState(0), **settings)
+    assert np.array_equal(~found.helped, np.tile(cluster == 1, 2))
+
+
 def test_units_names_and_draws():
     data, *_ = spurious()
     names = np.array(["land", "water"])[data.y_train]
@@ -184,6 +203,8 @@ def test_the_light_of_the_other_classes_never_sees_the_class_itself():
     assert roc_auc_score(hurt[y == 1], before) > 0.95
     noisy = np.where(y == 1, np.random.RandomState(0).permutation(hurt), hurt)  # of class 1 alone
     np.testing.assert_array_equal(light(noisy), before)
+    nobody = hurt & (y == 1)  # of the other classes, who say class 1 of nobody then
+    assert light(nobody) is None
 
 
 def test_highest_and_lowest_shares():
