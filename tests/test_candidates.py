@@ -39,6 +39,17 @@ def test_normalized_heads_have_norm_one_and_the_same_decisions():
         assert np.array_equal(first.argmax(1), second.argmax(1))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_heads_whose_squares_overflow_are_normalized(dtype):
+    rng = np.random.RandomState(0)
+    heads = rng.normal(size=(3, 1, 5)).astype(dtype)
+    heads[2] = 0
+    huge = heads * np.array([0.5 * np.sqrt(np.finfo(dtype).max) * 4, 1, 1], dtype)[:, None, None]
+    found = candidates.normalized(huge)
+    np.testing.assert_allclose(found, candidates.normalized(heads), rtol=1e-5)
+    assert found.dtype == dtype
+
+
 def test_out_of_fold_logits_come_from_heads_that_held_the_row_out():
     rng = np.random.RandomState(0)
     heads, X = rng.normal(size=(2, 4, 1, 4)), rng.normal(size=(6, 3))

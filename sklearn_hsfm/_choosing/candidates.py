@@ -54,7 +54,11 @@ def normalized(heads):
     """
     if heads.shape[-2] > 1:
         heads = heads - heads.mean(axis=-2, keepdims=True)
-    norm = np.linalg.norm(heads[..., :-1], axis=(-2, -1), keepdims=True)
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(heads[..., :-1], axis=(-2, -1), keepdims=True)
+    if np.isinf(norm).any():  # the squares of large weights are beyond what the type holds
+        largest = np.abs(heads).max(axis=(-2, -1), keepdims=True)
+        return normalized(heads / np.where(largest > 0, largest, 1))
     return heads / np.where(norm > np.finfo(heads.dtype).tiny, norm, 1)  # of constant features: 0
 
 
