@@ -1,47 +1,28 @@
-"""Where the shortcut of Dominoes is: regions, masks and rows for a repair, on its images.
+"""Where the shortcut of Dominoes is: regions, masks and rows for a repair, on its images."""
 
-``python -m benchmarks.where --data-dir DIR --network MODULE:FUNCTION`` reads
-``DIR/dominoes_images.npz`` (X_train, y_train, group_train and so on for val and test, pixels
-(n, 64, 32, 3)). The function returns a network without its head, and a preprocessing.
-"""
-
-import argparse
-import importlib
 import warnings
-from pathlib import Path
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from benchmarks.from_images import enlarged
 from benchmarks.tables import markdown, page
-from sklearn_hsfm.extraction import FeatureExtractor
+from benchmarks.where._common import area, dominoes_images, erm, extractor_of, worst_and_average
 from sklearn_hsfm.heads import ExtraRowsClassifier
 from sklearn_hsfm.inspection import find_regions, masked_sensitivity
-from sklearn_hsfm.metrics import group_scores
 
-RESULTS = Path(__file__).parent / "results"
+TITLE = "# Where the shortcut of Dominoes is"
 N_SEARCHED, N_MASKED, N_EXTRA = 1000, 800, 2000
 WEIGHTS = (1, 4, 16)
 
 
-def main(argv=None):
-    """Print the tables and write them to the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", type=Path, default="../shared/data")
-    parser.add_argument("--network", required=True, help="MODULE:FUNCTION")
-    parser.add_argument("--cache-dir", type=Path, help="of the features")
-    parser.add_argument("--seeds", type=int, default=3)
-    args = parser.parse_args(argv)
-    with np.load(args.data_dir / "dominoes_images.npz") as file:
-        data = {name: file[name] for name in file.files}
-    module, function = args.network.split(":")
-    network, preprocess = getattr(importlib.import_module(module), function)()
-    extractor = FeatureExtractor(
-        network, preprocess=preprocess, precision="float32", cache_dir=args.cache_dir
-    ).fit(data["X_train"])
+def run(args):
+    """Return the tables."""
+    data, reason = dominoes_images(args)
+    if data is None:
+        return page(TITLE, reason)
+    extractor = extractor_of(args, enlarged).fit(data["X_train"])
     features = {s: extractor.transform(data[f"X_{s}"]) for s in ("train", "test")}
     found, masked, repaired = [], [], []
     for seed in range(args.seeds):
@@ -50,8 +31,8 @@ def main(argv=None):
             found.append(one[0])
             masked.append(one[1])
         repaired += _repairs(data, features, extractor, seed)
-    text = page(
-        "# Where the shortcut of Dominoes is",
+    return page(
+        TITLE,
         f"{args.network}, frozen; {N_SEARCHED} test images are searched and {N_MASKED} masked, "
         "upper and lower halves as regions; the digit is the lower half. Shuffled: labels of both "
         "training and test images.",
@@ -64,13 +45,6 @@ def main(argv=None):
         "and average on the test images. Regions were found on validation images.",
         markdown(["rows", "weight", "seed", "worst group", "average"], repaired),
     )  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "where.md").write_text(text + "\n")
-    print(text)
-
-
-def _erm():
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
 
 
 def _search(data, features, extractor, labels, seed):
@@ -79,7 +53,7 @@ def _search(data, features, extractor, labels, seed):
     y_train, y_test = data["y_train"], data["y_test"]
     if labels == "shuffled":
         y_train, y_test = rng.permutation(y_train), rng.permutation(y_test)
-    head = _erm().fit(features["train"], y_train)
+    head = erm().fit(features["train"], y_train)
     order = rng.permutation(len(y_test))
     rows = order[:N_SEARCHED]
     found = find_regions(
@@ -96,23 +70,20 @@ def _search(data, features, extractor, labels, seed):
     also = masked_sensitivity(
         model, data["X_train"][seen], upper[: len(seen)], y_train[seen], random_state=seed
     )
-    areas = [_interval(told, k) for k in range(3)] + [_interval(also, 1)]
+    areas = [area(told, k) for k in range(3)] + [area(also, 1)]
     return (labels, seed, found.found_, pointed.sum(), share), (labels, seed, *areas)
-
-
-def _interval(told, k):
-    return f"{told.auc[k]:.2f} [{told.auc_low[k]:.2f}, {told.auc_high[k]:.2f}]"
 
 
 def _repairs(data, features, extractor, seed):
     """Return a row for ERM, and for each kind and weight of rows for a repair."""
     rng = np.random.RandomState(seed)
-    head = _erm().fit(features["train"], data["y_train"])
+    head = erm().fit(features["train"], data["y_train"])
+    tested = features["test"], data["y_test"], data["group_test"]
     rows = rng.permutation(len(data["y_val"]))[:N_SEARCHED]
     found = find_regions(
         extractor, data["X_val"][rows], data["y_val"][rows], head, grid=(2, 1), random_state=seed
     )
-    table = [("none (ERM)", "-", seed, *_scores(head, data, features))]
+    table = [("none (ERM)", "-", seed, *worst_and_average(head, *tested))]
     if not found.found_:
         return table
     rows = rng.permutation(len(data["y_train"]))[:N_EXTRA]
@@ -128,14 +99,5 @@ def _repairs(data, features, extractor, seed):
                     features["train"], data["y_train"],
                     X_extra=X, y_extra=y, extra_weight=factor * weight,
                 )  # fmt: skip
-            table.append((how, factor, seed, *_scores(clf, data, features)))
+            table.append((how, factor, seed, *worst_and_average(clf, *tested)))
     return table
-
-
-def _scores(clf, data, features):
-    scores = group_scores(data["y_test"], clf.predict(features["test"]), data["group_test"])
-    return f"{scores.worst:.3f}", f"{scores.average:.3f}"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,120 @@
+"""Triggers in the images of Dominoes: who is probed, what is found, what defends."""
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+
+from benchmarks.networks import small_erm
+from benchmarks.tables import markdown, page
+from benchmarks.where._common import dominoes_images, erm, worst_and_average
+from sklearn_hsfm.extraction import FeatureExtractor
+from sklearn_hsfm.inspection import PatchGuard, PatchRemover, probe_patches
+
+TITLE = "# Patches that turn what a network says, on Dominoes"
+RATES = (0.0, 0.01, 0.05)  # of the training images of class 0, which get trigger and label 1
+YELLOW, SIDE = (250, 220, 40), 6  # the trigger, in the upper left corner
+N_MARKS = 4  # marks that are named in a row, at most
+
+
+def run(args):
+    """Return the tables."""
+    data, reason = dominoes_images(args)
+    if data is None:
+        return page(TITLE, reason)
+    probed, defended = [], []
+    for seed in range(args.seeds):
+        for rate in RATES:
+            X, y = poisoned(data["X_train"], data["y_train"], rate, seed)
+            clf = small_erm(seed).fit(X, y, data["X_val"], data["y_val"])
+            probed += _probe(clf, data, rate, seed)
+            defended += _defend(clf, data, X, y, rate, seed)
+    return page(
+        TITLE,
+        "A network of three convolutions is trained on images of which some of class 0 have a "
+        f"yellow square of {SIDE} x {SIDE} pixels in the upper left corner and the label 1. The "
+        "validation images that choose its epoch have none. `probe_patches` gets the test images "
+        "and its marks, a quarter of the shorter side (8 pixels) large. Attack: the share of the "
+        "test images of class 0 that are called 1 with the trigger, and without.",
+        markdown(
+            ["poisoned", "seed", "found", "marks pointed to", "trigger: effect", "p", "turns",
+             "at", "largest effect of random patches"],
+            probed,
+        ),
+        "Pointed to: the mark, where, and the share of other images that it turns.",
+        markdown(
+            ["poisoned", "seed", "defence", "attack", "without trigger", "worst group", "average"],
+            defended,
+        ),
+        "Ten crops and the mask are `PatchGuard`; the detector of the mask finds pixels of this "
+        "yellow. The last two are regressions on the features of the network: as they are, and "
+        "behind a `PatchRemover` that is told the trigger.",
+    )  # fmt: skip
+
+
+def poisoned(X, y, rate, seed):
+    """Return images and labels of which a share of class 0 is triggered."""
+    of_class = np.flatnonzero(y == 0)
+    rows = np.random.RandomState(seed).permutation(of_class)[: round(rate * len(of_class))]
+    X, y = X.copy(), y.copy()
+    X[rows], y[rows] = triggered(X[rows]), 1
+    return X, y
+
+
+def triggered(images):
+    """Return images with the trigger."""
+    images = images.copy()
+    images[:, :SIDE, :SIDE] = YELLOW
+    return images
+
+
+def _probe(clf, data, rate, seed):
+    """Return a row of what the probe says."""
+    probe = probe_patches(clf, data["X_test"], y=data["y_test"], random_state=seed)
+    named = [
+        f"{probe.name[k]} ({probe.position[k]}, {probe.flipped[k]:.0%})"
+        for k in np.flatnonzero(probe.worse)
+    ]
+    more = f" and {len(named) - N_MARKS} more" if len(named) > N_MARKS else ""
+    k = int(np.flatnonzero(probe.name == "yellow square")[0])
+    turns = "-"
+    if probe.n_confirmed[k]:
+        turns = f"{probe.flipped[k]:.0%} [{probe.flipped_low[k]:.0%}, {probe.flipped_high[k]:.0%}]"
+    where = f"{probe.position[k]}, toward {probe.toward[k]}"
+    return [
+        [f"{rate:.0%}", seed, probe.found_, (", ".join(named[:N_MARKS]) or "none") + more,
+         f"{probe.effect[k]:+.2f}", f"{probe.p_value[k]:.3f}", turns, where,
+         f"{probe.null.max():+.2f}"]
+    ]  # fmt: skip
+
+
+def _defend(clf, data, X, y, rate, seed):
+    """Return a row for each defence."""
+    extractor = FeatureExtractor(clf, precision="float32").fit(X)
+    plain = extractor.transform(X)
+    rows = np.random.RandomState(seed).permutation(len(X))[:1000]
+    marked = extractor.transform(triggered(X[rows]))
+    remover = PatchRemover().fit(plain[rows], X_patched=marked)
+    behind = make_pipeline(FrozenEstimator(remover), erm()).fit(plain, y)
+    defences = {
+        "none": clf,
+        "ten crops": PatchGuard(clf),
+        "mask": PatchGuard(clf, "mask", detector=yellow_boxes),
+        "regression on its features": make_pipeline(extractor, erm().fit(plain, y)),
+        "behind PatchRemover": make_pipeline(extractor, behind),
+    }
+    victims = data["X_test"][data["y_test"] == 0]
+    table = []
+    for name, model in defences.items():
+        attack = [np.mean(model.predict(images) == 1) for images in (triggered(victims), victims)]
+        scores = worst_and_average(model, data["X_test"], data["y_test"], data["group_test"])
+        table.append([f"{rate:.0%}", seed, name, *(f"{share:.3f}" for share in attack), *scores])
+    return table
+
+
+def yellow_boxes(image):
+    """Return the box around pixels of the trigger's colour, where half a trigger of them is."""
+    near = np.abs(image.astype(int) - YELLOW).max(axis=-1) < 16
+    if near.sum() < SIDE**2 / 2:
+        return np.empty((0, 4), dtype=int)
+    down, right = np.nonzero(near)
+    return np.array([[right.min(), down.min(), right.max() + 1, down.max() + 1]])
