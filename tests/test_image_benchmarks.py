@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import engines, extraction, from_images, networks
+from benchmarks import engines, extraction, from_images, networks, triggers
 from benchmarks.columns import columns_of
+from benchmarks.experiments import pixels
 from benchmarks.methods import all_methods
 from benchmarks.runs import Context, Run, records_of
+from tests.small_network import extractor
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +36,38 @@ def test_engines_print_speed_and_error(capsys):
     assert [row[2].strip() for row in rows] == ["torch float32", "+ channels last"]
     assert float(rows[0][5]) == 0
     assert float(rows[1][5]) < 1e-4
+
+
+def small_dominoes(folder):
+    rng, arrays = np.random.RandomState(0), {}
+    for split, n in (("train", 160), ("val", 80), ("test", 80)):
+        y, lower = np.arange(n) % 2, rng.randint(2, size=n)
+        images = rng.randint(100, size=(n, 64, 32, 3), dtype=np.uint8)
+        images[:, :32, :, 0] += (60 * y).astype(np.uint8)[:, None, None]
+        images[:, 32:, :, 2] += (150 * lower).astype(np.uint8)[:, None, None]
+        arrays |= {f"X_{split}": images, f"y_{split}": y, f"group_{split}": 2 * y + lower}
+    np.savez(folder / "dominoes_images.npz", **arrays)
+    return arrays
+
+
+def test_pixels_of_dominoes(tmp_path, monkeypatch):
+    monkeypatch.setitem(networks.SMALL, "epochs", 1)
+    small_dominoes(tmp_path)
+    context = Context(tmp_path, tmp_path / "results")._replace(seeds=1)
+    text = pixels.run(context)
+    assert all(f"| {name} |" in text for name in ("ERM", "refit", *pixels.METHODS))
+    monkeypatch.setattr(pixels, "_records", None)  # would raise
+    assert pixels.run(context) == text
+
+
+def test_features_of_triggered_images(tmp_path, small):
+    data = small_dominoes(tmp_path)
+    found = triggers.features_of(data, extractor(small))
+    assert found["X_train_triggered"].shape == found["X_train"].shape
+    marked = extractor(small).fit_transform(triggers.triggered(data["X_test"]))
+    np.testing.assert_allclose(found["X_test_triggered"], marked.astype(np.float16), atol=1e-6)
+    assert np.abs(found["X_test_triggered"] - found["X_test"]).max() > 1e-3
+    assert found["group_val"].tolist() == data["group_val"].tolist()
 
 
 def test_from_images_to_the_table(tmp_path, capsys, monkeypatch):

@@ -48,7 +48,8 @@ def run(context):
     cases += [_of_features(column) for column in here if column.dataset.key != "digit_dominoes"]
     rates = (0.0, 0.05) if context.quick else RATES
     methods = (METHODS[0], METHODS[-1]) if context.quick else METHODS
-    path = context.data_dir / IMAGES
+    places = [folder / IMAGES for folder in (context.features, context.data_dir)]
+    path = next((path for path in places if path.is_file()), places[0])
     images = _of_images(path)
     tasks = {
         (case.key, rate, seed): (case, rate, seed, methods, context.device)
@@ -59,6 +60,10 @@ def run(context):
     records = run_missing("backdoor", ("case", "rate", "seed"), tasks, _records, context)
     recorded = any(r["case"] == images.key for r in records)
     cases += [images] * recorded
+    missing = (
+        f"* **Images: absent.** Looked for {' or '.join(map(str, places))}; `python -m "
+        "benchmarks.triggers` makes it."
+    )
     parts = [_seen(records, cases, rates)]
     parts += [_undone(records, case, rates, methods) for case in cases]
     return page(
@@ -73,7 +78,7 @@ def run(context):
         f"the direction. {made_on(records)}.",
         *parts,
         absent(columns),
-        "" if recorded else f"* **Images: absent.** Looked for {path}.",
+        "" if recorded else missing,
     )
 
 

@@ -6,13 +6,13 @@ from sklearn.pipeline import make_pipeline
 
 from benchmarks.networks import small_erm
 from benchmarks.tables import markdown, page
+from benchmarks.triggers import SIDE, YELLOW, triggered
 from benchmarks.where._common import dominoes_images, erm, worst_and_average
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.inspection import PatchGuard, PatchRemover, probe_patches
 
 TITLE = "# Patches that turn what a network says, on Dominoes"
 RATES = (0.0, 0.01, 0.05)  # of the training images of class 0, which get trigger and label 1
-YELLOW, SIDE = (250, 220, 40), 6  # the trigger, in the upper left corner
 N_MARKS = 4  # marks that are named in a row, at most
 
 
@@ -58,13 +58,6 @@ def poisoned(X, y, rate, seed):
     X, y = X.copy(), y.copy()
     X[rows], y[rows] = triggered(X[rows]), 1
     return X, y
-
-
-def triggered(images):
-    """Return images with the trigger."""
-    images = images.copy()
-    images[:, :SIDE, :SIDE] = YELLOW
-    return images
 
 
 def _probe(clf, data, rate, seed):
