@@ -100,6 +100,7 @@ def test_without_a_shortcut_there_is_none(dominoes, seed):
         None, dominoes.X_train[:, :64], dominoes.y_train, **QUICK | {"random_state": seed}
     )
     assert (upper.verdict, upper.repair) == ("no shortcut found", "nothing to repair")
+    assert "no proof that there is none" in " ".join(str(upper).split())
     mixed = np.random.RandomState(seed).permutation(dominoes.y_train)
     chance = audit(None, dominoes.X_train, mixed, **QUICK | {"random_state": seed})
     assert (chance.verdict, chance.repair) == ("no shortcut found", "nothing to repair")

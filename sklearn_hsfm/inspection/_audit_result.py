@@ -9,6 +9,10 @@ from sklearn_hsfm.discovery._evidence import NONE_BELOW
 
 FOUND = "shortcut found"
 NOT_FOUND = "no shortcut found"
+NO_PROOF = (
+    " That is no proof that there is none: a shortcut that few of these samples contradict, that "
+    "the heads do not lean on, or that is not one direction of the features, is missed."
+)
 WORSE = "reads worse than it could"
 CANNOT_TELL = "cannot tell"
 _MOST_CELLS = 8  # in text; tables and page have all
@@ -29,8 +33,8 @@ class Audit:
     Attributes
     ----------
     verdict : str
-        "shortcut found", "no shortcut found", "reads worse than it could", which a fitted
-        classifier may, or "cannot tell".
+        "shortcut found"; "no shortcut found", which is no proof that there is none; "reads worse
+        than it could", which a fitted classifier may; or "cannot tell".
     classes : ndarray of shape (n_classes,)
         Labels.
     y : ndarray of shape (n_samples,)
@@ -128,13 +132,14 @@ class Audit:
     def how_sure(self):
         """How far the answer may be chance, in words."""
         found, asked = self.votes
-        parts = f"a second population is found in {found} of {asked} training parts of the folds"
-        if np.isnan(self.chance):
-            return f"How sure: {parts}."
-        return (
-            f"How sure: {parts}; given its error, the skewness of all is above {NONE_BELOW} "
-            f"with a probability of {self.chance:.1%}."
-        )
+        parts = f"{found} of {asked} training parts of the folds"
+        said = f"How sure: a second population is found in {parts}"
+        if not np.isnan(self.chance):
+            said += (
+                f"; given its error, the skewness of all is above {NONE_BELOW} with a probability "
+                f"of {self.chance:.1%}"
+            )
+        return f"{said}.{NO_PROOF if self.verdict == NOT_FOUND else ''}"
 
     @property
     def audited(self):

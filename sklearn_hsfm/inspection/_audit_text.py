@@ -39,7 +39,7 @@ def as_text(audit, most_cells, most_shown):
 def repair_in_words(audit):
     """Return whether the repair works, and where, as a sentence."""
     if audit.repair == "nothing to repair":
-        return "Repair: nothing to repair."
+        return "Repair: nothing was found to repair."
     before, after = audit.compared
     name = audit.judged[before].group[audit.worst]
     then, now = (audit.judged[m].accuracy[audit.worst] for m in (before, after))
