@@ -125,8 +125,14 @@ class GeneratedRowsClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator)
 
     A head that leans on the shortcut gives little probability to just the images that are wanted,
     those in which the shortcut misleads: look at ``generated_``, and lower ``min_probability``
-    where a cell vanishes. Pruning by attribution, as some published methods do in addition, is
-    the generator's to do.
+    where a cell vanishes. DDB also prunes by where the head looks, with integrated gradients inside
+    a mask of the object [1]_. The generator knows such masks, and nobody else here: leave these
+    images out there.
+
+    References
+    ----------
+    .. [1] A. Y. Parast et al.: "DDB: Diffusion Driven Balancing to Address Spurious Correlations",
+       ICCV 2025.
 
     Examples
     --------
