@@ -10,7 +10,14 @@ from sklearn_hsfm.finetuning import ERMClassifier
 
 # The recipe of the fine-tuned networks; the paper names none, this is what its baselines use.
 ERM = {"epochs": 100, "lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-3, "random_state": 0}
-SMALL = {"epochs": 6, "lr": 0.05, "batch_size": 64, "weight_decay": 1e-3, "schedule": "one-cycle"}
+SMALL = {
+    "epochs": 4,
+    "lr": 0.05,
+    "batch_size": 64,
+    "weight_decay": 1e-3,
+    "schedule": "one-cycle",
+    "augment": None,  # mirrored, a trigger would be in two corners
+}
 
 
 def extract(images, path, network, tuned, device="auto", weights="DEFAULT", **settings):

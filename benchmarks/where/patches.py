@@ -1,5 +1,7 @@
 """Triggers in the images of Dominoes: who is probed, what is found, what defends."""
 
+import sys
+
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
@@ -13,6 +15,7 @@ from sklearn_hsfm.inspection import PatchGuard, PatchRemover, probe_patches
 
 TITLE = "# Patches that turn what a network says, on Dominoes"
 RATES = (0.0, 0.01, 0.05)  # of the training images of class 0, which get trigger and label 1
+N_DEFENDED = 600  # test images
 N_MARKS = 4  # marks that are named in a row, at most
 
 
@@ -25,6 +28,7 @@ def run(args):
     for seed in range(args.seeds):
         for rate in RATES:
             X, y = poisoned(data["X_train"], data["y_train"], rate, seed)
+            print(f"seed {seed}, {rate:.0%} poisoned", file=sys.stderr, flush=True)
             clf = small_erm(seed).fit(X, y, data["X_val"], data["y_val"])
             probed += _probe(clf, data, rate, seed)
             defended += _defend(clf, data, X, y, rate, seed)
@@ -33,8 +37,9 @@ def run(args):
         "A network of three convolutions is trained on images of which some of class 0 have a "
         f"yellow square of {SIDE} x {SIDE} pixels in the upper left corner and the label 1. The "
         "validation images that choose its epoch have none. `probe_patches` gets the test images "
-        "and its marks, a quarter of the shorter side (8 pixels) large. Attack: the share of the "
-        "test images of class 0 that are called 1 with the trigger, and without.",
+        "and its marks, a quarter of the shorter side (8 pixels) large. "
+        f"Attack: the share of those of {N_DEFENDED} test images that are of class 0 that are "
+        "called 1 with the trigger, and without.",
         markdown(
             ["poisoned", "seed", "found", "marks pointed to", "trigger: effect", "p", "turns",
              "at", "largest effect of random patches"],
@@ -95,11 +100,13 @@ def _defend(clf, data, X, y, rate, seed):
         "regression on its features": make_pipeline(extractor, erm().fit(plain, y)),
         "behind PatchRemover": make_pipeline(extractor, behind),
     }
-    victims = data["X_test"][data["y_test"] == 0]
+    tested = np.random.RandomState(seed).permutation(len(data["y_test"]))[:N_DEFENDED]
+    X_test, y_test, groups = (data[f"{name}_test"][tested] for name in ("X", "y", "group"))
+    victims = X_test[y_test == 0]
     table = []
     for name, model in defences.items():
         attack = [np.mean(model.predict(images) == 1) for images in (triggered(victims), victims)]
-        scores = worst_and_average(model, data["X_test"], data["y_test"], data["group_test"])
+        scores = worst_and_average(model, X_test, y_test, groups)
         table.append([f"{rate:.0%}", seed, name, *(f"{share:.3f}" for share in attack), *scores])
     return table
 
