@@ -24,7 +24,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.triggers", description=__doc__)
     parser.add_argument("--data-dir", type=Path, default="../shared/data")
     parser.add_argument("--out", type=Path, default=FEATURES, help="folder of the file")
-    parser.add_argument("--engine", default="torch", help="torch, or openvino, which is faster")
+    parser.add_argument("--engine", default="torch", choices=("torch", "openvino"))
     args = parser.parse_args(argv)
     extractor = FeatureExtractor(
         network("efficientnet-lite0"),

@@ -110,6 +110,13 @@ def test_what_is_absent_is_said(written, table):
     assert "absent.** Looked for" in written(table)
 
 
+@pytest.mark.parametrize("option", ["--data-dir", "--waterbirds-dir", "--boxes"])
+def test_a_path_that_is_wrong_is_an_error(option, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        where.main(["waterbirds", option, str(tmp_path / "nowhere")])
+    assert f"{option}: there is no {tmp_path / 'nowhere'}" in capsys.readouterr().err
+
+
 def test_boxes_that_are_missing_are_said(written, waterbirds_folder, tmp_path):
     (tmp_path / "bounding_boxes.txt").unlink()
     assert "Boxes of the birds: absent" in written("waterbirds")
