@@ -102,7 +102,7 @@ def test_patches(written, monkeypatch):
 @pytest.mark.usefixtures("dominoes_file")
 def test_speed(written, monkeypatch):
     monkeypatch.setattr(speed, "N", 80)
-    assert "| find_regions, nine regions each |" in written("speed")
+    assert "| find_regions, four regions each |" in written("speed")
 
 
 @pytest.mark.parametrize("table", sorted(where.TABLES))
