@@ -192,6 +192,17 @@ def test_the_ten_characteristics_of_clp():
         np.testing.assert_allclose(found[i], np.array(expected, dtype=float), rtol=1e-6)
 
 
+def test_clp_knows_the_mean_loss_and_margin_of_each_class():
+    rng = np.random.RandomState(0)
+    W, X, y = rng.normal(size=(2, 3)), rng.normal(size=(5, 3)), np.array([0, 0, 1, 0, 1])
+    found = _perturbation.class_means(*(torch.tensor(a) for a in (W, X, y)), 2).numpy()
+    P = np.exp(X @ W.T)
+    own = (P / P.sum(axis=1, keepdims=True))[np.arange(5), y]
+    for c in (0, 1):
+        expected = [-np.log(own[y == c]).mean(), (2 * own[y == c] - 1).mean()]
+        np.testing.assert_allclose(found[:, c], expected)
+
+
 def test_the_perturbations_of_clp_are_learnt_from_metadata(digits):
     clf = fit(heads.CLPClassifier(lr=1e-2, epochs=10, random_state=0), digits, groups=False)
     shifts, hurt = (
@@ -224,6 +235,12 @@ def test_jtt_without_errors_is_erm():
     plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(X, y)
     assert not clf.error_set_.any()
     np.testing.assert_allclose(clf.decision_function(X), plain.decision_function(X), atol=1e-8)
+
+
+def test_the_first_head_of_jtt_is_the_most_penalised_of_its_grid(data):
+    errors = [fit(heads.JTTClassifier(C=C), data).error_set_ for C in (1e-3, [10.0, 1e-3], 10.0)]
+    assert np.array_equal(errors[0], errors[1])
+    assert not np.array_equal(errors[1], errors[2])
 
 
 def test_jtt_without_weight_is_erm(data):
