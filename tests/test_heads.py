@@ -223,6 +223,24 @@ def test_clp_learns_an_intercept():
     assert clf.intercept_ < -5 * np.abs(clf.coef_ @ X.mean(axis=0))
 
 
+def test_self_fits_the_rows_of_most_worth_in_each_class_alone():
+    rng = np.random.RandomState(0)
+    X, y, order = rng.normal(size=(20, 3)), np.arange(20) % 2, rng.permutation(20)
+    clf = heads.SELFClassifier(steps=5)
+    clf.classes_ = np.arange(2)
+    erm = np.zeros((2, 3)), np.zeros(2)
+
+    def fitted(X, y, order):
+        *_, last = clf._stacks(None, (erm, X, y, order), [{"n_rows": 6, "lr": 0.01}], 0)
+        return last
+
+    best = np.concatenate([order[y[order] == c][:3] for c in (0, 1)])
+    for part, alone in zip(
+        fitted(X, y, order), fitted(X[best], y[best], np.arange(6)), strict=True
+    ):
+        np.testing.assert_allclose(part, alone)
+
+
 # Limits in which a method is ERM.
 
 
