@@ -8,13 +8,14 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import validate_data
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._version import VersionMixin
 
 _AT_ONCE_BYTES = 2**29  # of rows; more are read in chunks
 _CHUNK_BYTES = 2**26
 
 
-class LinearHeadMixin(VersionMixin):
+class LinearHeadMixin(VersionMixin, DocLinkMixin):
     """Predict from ``coef_``, ``intercept_`` and ``classes_``, in numpy.
 
     The arrays have the shapes that scikit-learn's linear classifiers give them: one row

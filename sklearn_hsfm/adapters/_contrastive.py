@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context, validate_data
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._init_head import A_HEAD, cross_fitted_erm, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
@@ -22,7 +23,7 @@ _COUNT = [Interval(Integral, 1, None, closed="left")]
 
 
 class ContrastiveAdapter(
-    VersionMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    VersionMixin, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Correct-n-contrast (CnC) on frozen features: a transformer to put before any head.
 

@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._validation_set import check_training_rows, class_indices
 from sklearn_hsfm._version import VersionMixin
@@ -29,7 +30,7 @@ _METHODS = {  # how to split samples, and how to score new ones
 }
 
 
-class ShortcutFinder(VersionMixin, BaseEstimator):
+class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
     """Find the samples that a shortcut hurts, from class labels alone.
 
     A classifier that leans on a shortcut, such as the background, is wrong where the shortcut

@@ -9,6 +9,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, Several, StrOptions, validate_data
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._version import VersionMixin
@@ -22,7 +23,7 @@ POSITIVE = Interval(Real, 0, None, closed="neither")
 COUNT = Interval(Integral, 1, None, closed="left")
 
 
-class EnvironmentAdaptive(VersionMixin, BaseEstimator):
+class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
     """Base of the two estimators."""
 
     uses = LabelUse(training_groups=True)

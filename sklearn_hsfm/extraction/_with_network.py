@@ -2,10 +2,11 @@
 
 import copyreg
 
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._version import VersionMixin
 
 
-class WithNetworkMixin(VersionMixin):
+class WithNetworkMixin(VersionMixin, DocLinkMixin):
     """Pickle as every object does, but say why skops cannot save this one.
 
     skops asks for ``__reduce__``, and would fail at the first tensor, or when it is loaded.

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, _fit_context, validate_data
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._version import VersionMixin
@@ -25,7 +26,7 @@ from sklearn_hsfm.heads._base import (
 from sklearn_hsfm.heads._descent import shuffled
 
 
-class DPEClassifier(VersionMixin, ClassifierMixin, BaseEstimator):
+class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     """Diversified prototypical ensemble (DPE): distances to prototypes, many times, averaged.
 
     Each member has a prototype a class, and the nearer one of two points on a sphere wins. It is

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm.inspection._image_edits import (
     as_given,
     fill_colour,
@@ -21,7 +22,7 @@ from sklearn_hsfm.inspection._image_edits import (
 _AT_ONCE = 32  # images whose views are judged at a time
 
 
-class PatchGuard(ClassifierMixin, BaseEstimator):
+class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
     """Predict from images with SLANT's two defences: ten crops, or patches masked.
 
     Parameters
@@ -162,7 +163,7 @@ def ten_crops(image, part):
     return crops + [crop[:, ::-1] for crop in crops]
 
 
-class PatchRemover(TransformerMixin, BaseEstimator):
+class PatchRemover(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Take out of features the directions in which a patch moves them.
 
     Parameters
