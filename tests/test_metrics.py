@@ -91,8 +91,10 @@ def test_a_training_group_without_test_rows_leaves_no_weighted_average():
 
 def test_it_prints_as_a_table():
     text = str(group_scores(Y, PRED, GROUPS, train_groups=GROUPS))
-    assert "5          5     0.600  [0.231, 0.882]  <- worst" in text
+    assert "5            5     0.600  [0.231, 0.882]  <- worst" in text
     assert "average, training-weighted  0.800" in text
+    text = str(group_scores(Y, PRED, GROUPS))
+    assert "average, training-weighted  unknown: needs train_groups" in text
 
 
 def test_worst_class_is_the_lowest_recall():

@@ -59,15 +59,18 @@ class GroupScores:
     def __str__(self):
         """Return the table as text."""
         width = max(5, *(len(str(g)) for g in self.group))
-        lines = [f"{'group':<{width}}   rows  accuracy  interval"]
+        lines = [f"{'group':<{width}}  samples  accuracy  interval"]
         for row in zip(self.group, self.count, self.accuracy, self.low, self.high, strict=True):
             name, count, *values = row
             accuracy, low, high = (f"{v:.3f}" for v in values)
             mark = "  <- worst" if name == self.worst_group else ""
-            lines.append(f"{name!s:<{width}}  {count:>5}  {accuracy:>8}  [{low}, {high}]{mark}")
+            lines.append(f"{name!s:<{width}}  {count:>7}  {accuracy:>8}  [{low}, {high}]{mark}")
+        weighted = f"{self.train_weighted_average:.3f}"
+        if np.isnan(self.train_weighted_average):
+            weighted = "unknown: needs train_groups, all of which have samples here"
         lines += [
             f"average, plain              {self.average:.3f}",
-            f"average, training-weighted  {self.train_weighted_average:.3f}",
+            f"average, training-weighted  {weighted}",
             f"average, group mean         {self.group_mean:.3f}",
         ]
         return "\n".join(lines)
