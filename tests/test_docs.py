@@ -12,7 +12,6 @@ ELSEWHERE = {"deploy.md"}  # writes files, and is run by test_deploy.py
 
 
 @pytest.mark.parametrize("page", sorted({n for n in PAGES if PAGES[n]} - ELSEWHERE))
-@pytest.mark.usefixtures("routing")
 def test_the_blocks_run(page):
     names = {}
     for block in PAGES[page]:
@@ -23,7 +22,7 @@ def test_the_guide_has_code():
     guide = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "user_guide.md").read_text())
     assert len(guide) > 5
     without = [name for name in guide if not PAGES[name]]
-    assert without == ["which_method.md", "gpus.md"]  # tables; and what needs a GPU
+    assert without == ["gpus.md"]  # what needs a GPU
 
 
 def test_the_picture_stands_beside_its_command():
