@@ -75,7 +75,7 @@ def parse(argv):
 
 
 def read(path):
-    """Return the features of a file, which must have rows to test on."""
+    """Return the features of a file, which must have samples to test on."""
     data = load_features(path)
     if data.X_test is None:
         raise ValueError(f"{path} has no test rows, and a comparison needs some.")
@@ -83,7 +83,7 @@ def read(path):
 
 
 def validation(data, *, groups):
-    """Return the validation arguments of ``fit``; none if the file has no such rows."""
+    """Return the validation arguments of ``fit``; none if the file has no such samples."""
     if data.X_val is None:
         return {}
     known = {"groups_val": data.groups_val} if groups else {}
@@ -103,7 +103,7 @@ def class_balanced(data, seed, args):
 
 
 def fit_hsfm(model, data, *, groups):
-    """Fit one of the package's classifiers on the rows and labels that it may see."""
+    """Fit one of the package's classifiers on the samples and labels that it may see."""
     return model.fit(data.X_train, data.y_train, **validation(data, groups=groups))
 
 
@@ -121,7 +121,7 @@ def single(data, seed, args):
 
 
 def training_alone(data, seed, args):
-    """Fit the training rows, and nothing else."""
+    """Fit the training samples, and nothing else."""
     return HSFMClassifierCV(**common(data, seed, args)).fit(data.X_train, data.y_train)
 
 
@@ -165,7 +165,7 @@ def header(args):
 
 
 def table(rows, worst):
-    """Return the rows as a Markdown table."""
+    """Return the samples as a Markdown table."""
     titles = ["method", "uses of the validation set", "average", worst, "seconds"]
     body = [titles, ["---"] * len(titles)]
     for name, runs in rows.items():

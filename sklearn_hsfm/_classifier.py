@@ -28,25 +28,25 @@ _FRACTION = Interval(Real, 0, 1, closed="neither")
 
 
 class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
-    """Linear classifier whose support set is edited until hard rows are solved.
+    """Linear classifier, trained on edited samples such that hard samples come out right.
 
     HSFM [1]_ repairs the last layer of a network that relies on a shortcut. It takes a few
-    training rows of each class, the support set, and learns *edits* of their features: such
+    training samples of each class, the support set, and learns *edits* of their features: such
     that the head, after ``T`` gradient steps on the edited support, has a lower loss on the
-    hardest validation rows of each class. Then the head takes ``T`` steps on the support,
-    the hard rows are mined anew, and so on (Algorithm 1).
+    hardest validation samples of each class. Then the head takes ``T`` steps on the support,
+    hard samples are chosen anew, and so on (Algorithm 1). Choosing them is called mining.
 
     Parameters
     ----------
     support_per_class : int, default=32
-        Support rows of each class, ``|S|`` per class in the paper, drawn from ``X``. A class
-        with fewer rows gives each of them several times, as evenly as possible.
+        Support samples of each class, ``|S|`` per class in the paper, drawn from ``X``. A class
+        with fewer samples gives each of them several times, as evenly as possible.
     T : int, default=15
         Inner gradient steps that an edit looks ahead, and steps of the head an epoch.
     KH : int, default=15
         Edits of the support an epoch.
     Khard : int, default=64
-        Hard validation rows of each class; a class with fewer gives all.
+        Hard validation samples of each class; a class with fewer gives all.
     epochs : int, default=40
         Rounds of mining, editing and moving the head.
     inner_lr : float, default=3e-4
@@ -65,7 +65,7 @@ class HSFMClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         `sklearn.frozen.FrozenEstimator`, since searches clone. A tuple ``(coef, intercept)``
         of shapes (n_classes, n_features) and (n_classes,), arrays or tensors, and an
         ``nn.Linear`` are the last layer of a network. Of a network that is passed itself, the
-        last linear layer must be the only one of that shape, and read ``X`` better than chance.
+        last linear layer must be the only one of that shape, and classify ``X`` better than chance.
         Rows are in the order of ``classes_``; those that cannot be are warned of.
     selection : {"auto", "worst_group", "worst_class", "accuracy", "tail_loss", "last"} \
 or callable, default="auto"
@@ -73,13 +73,13 @@ or callable, default="auto"
         the last. "auto" is the worst group where ``groups_val`` is given, as published, else
         the worst class. A callable is called as ``rule(y, log_proba, groups)``.
     selection_fraction : float or None, default=1/3
-        The part of the validation rows that choose the epoch and are never mined, stratified
-        by class and group; a class with one validation row uses it for both. None lets all
-        rows do both, as published: they are memorised, and their scores say little.
+        The part of the validation samples that choose the epoch and are never mined, stratified
+        by class and group; a class with one validation sample uses it for both. None lets all
+        samples do both, as published: they are memorised, and their scores say little.
     place_threshold : bool, default=True
-        For two classes, move the intercept to where the worst class of the rows that choose is
+        For two classes, move the intercept to where the worst class of the samples that choose is
         best, the worst group where ``groups_val`` is given, and choose among the heads so
-        moved. It needs 10 such rows of each class, and leaves out rows whose label is likely
+        moved. It needs 10 such samples of each class, and leaves out samples whose label is likely
         to be wrong, as `HSFMClassifierCV` does. The published procedure has no such step: False.
     validation_fraction : float, default=0.2
         The part of ``X`` that is held out, stratified by class, when ``fit`` gets no
@@ -91,7 +91,7 @@ or callable, default="auto"
     dtype : {"float32", "float64"}, default="float32"
         Precision of the solve.
     random_state : int, RandomState instance or None, default=None
-        Draws the support, and the rows that are held out or choose.
+        Draws the support, and the samples that are held out or choose.
     verbose : int, default=0
         Print a line every ``verbose`` epochs.
 
@@ -108,17 +108,17 @@ or callable, default="auto"
     support_ : ndarray of shape (n_support, n_features)
         The edited support of the chosen epoch, on the scale of ``X``.
     support_init_ : ndarray of shape (n_support, n_features)
-        The rows of ``X`` that it was edited from.
+        The samples of ``X`` that it was edited from.
     support_y_ : ndarray of shape (n_support,)
         Their labels.
     support_indices_ : ndarray of shape (n_support,)
-        Their rows in ``X``.
+        Their indices in ``X``.
     hard_indices_ : ndarray of shape (n_epochs, n_hard)
-        The hard set of each epoch: rows of ``X_val``, or of ``X`` where none was given.
+        The hard set of each epoch: indices into ``X_val``, or into ``X`` where none was given.
     history_ : dict of ndarray of shape (n_epochs + 1,)
         "epoch", "inner_loss" (support, after the head moved), "outer_loss" (hard set, under
         the head that the last edit looked ahead to), "score" (by ``selection_``), "accuracy",
-        "worst_class" and, with groups, "worst_group", on the rows that choose, each head at its
+        "worst_class" and, with groups, "worst_group", on the samples that choose, each head at its
         threshold. Epoch 0 is the initial head; it is no candidate.
     best_epoch_ : int
         The chosen epoch, from 1.
@@ -140,8 +140,8 @@ or callable, default="auto"
     -----
     Validation *labels* are used to mine and to choose; validation *groups* only to choose,
     and only when given. The scores of ``history_`` chose the epoch and are optimistic: a
-    little with ``selection_fraction``, without bound when the mined rows choose, since with
-    more features than hard rows the edits memorise them.
+    little with ``selection_fraction``, without bound when the mined samples choose, since with
+    more features than hard samples the edits memorise them.
 
     No pair of rates serves all data. The defaults are gentle: they suit standardised deep
     features. `HSFMClassifierCV` tries several, and averages what is good.
@@ -238,7 +238,7 @@ or callable, default="auto"
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, X_val=None, y_val=None, *, groups_val=None):
-        """Edit a support set drawn from ``X`` for the hard rows of ``X_val``.
+        """Edit a support set drawn from ``X`` for the hard samples of ``X_val``.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ or callable, default="auto"
         y_val : array-like of shape (n_val,), default=None
             Validation labels, of every class.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
-            Validation groups, used to choose the epoch and to stratify the rows that do.
+            Validation groups, used to choose the epoch and to stratify the samples that do.
 
         Returns
         -------
@@ -261,7 +261,7 @@ or callable, default="auto"
         Raises
         ------
         ValueError
-            If the arrays are not finite or do not fit together, ``X_val`` has as many rows
+            If the arrays are not finite or do not fit together, ``X_val`` has as many samples
             as ``X`` (see `ValidationSet`), ``y_val`` misses a class or has one more, a rule
             lacks its groups, or ``device`` cannot be used.
 
@@ -272,7 +272,7 @@ or callable, default="auto"
         ConvergenceWarning
             If the rates are so large that the numbers overflow.
         UserWarning
-            If the validation rows are a part of ``X``, in which a shortcut holds as in training.
+            If the validation samples are a part of ``X``, in which a shortcut holds as in training.
         """
         from sklearn_hsfm._core.device import resolve_device  # torch is for fitting alone
 
@@ -375,10 +375,10 @@ or callable, default="auto"
 
 
 def draw_support(y, n_classes, per_class, rng):
-    """Return the rows of a class-balanced support set, class after class.
+    """Return the samples of a class-balanced support set, class after class.
 
-    A class with fewer than ``per_class`` rows gives each as often as any other, give or
-    take one: the support stays balanced, and equal rows stay equal under every edit.
+    A class with fewer than ``per_class`` samples gives each as often as any other, give or
+    take one: the support stays balanced, and equal samples stay equal under every edit.
     """
     drawn = []
     for c in range(n_classes):

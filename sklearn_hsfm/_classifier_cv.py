@@ -54,29 +54,30 @@ _REQUIRED = {"C", "inner_lr", "outer_lr"}
 
 
 class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixin, BaseEstimator):
-    """HSFM with nothing to tune: finds who is hurt, repairs that, and says so when it cannot.
+    """HSFM with nothing to tune: finds the samples that a shortcut hurts, and repairs the head.
 
-    What repairs depends on what shows the hurt:
+    What is done depends on the data:
 
-    * *Validation samples in which the shortcut often fails.* ERM reads them worse than training
-      samples. `HSFMClassifier` mines them, and what it mines it memorises; here no sample that
-      judges a head was mined for it. They are cut into folds; every setting of ``param_grid``
-      mines all folds but one and is judged on the one left out, at every second epoch; repeats
-      draw new folds and supports. All candidates within half a standard error of the best are
-      averaged, which is exact since heads are linear, and the intercept of the average is placed
-      on out-of-fold logits.
-    * *No validation samples, or such as ERM reads like training samples.* A
-      `sklearn_hsfm.discovery.ShortcutFinder` looks for a second population among all samples.
-      As far as the evidence warrants, its helped and hurt cells weigh the same in a regression.
+    * *Validation samples in which the shortcut often fails*, so that ERM is worse on them than on
+      training samples. They are cut into folds. Every setting of ``param_grid`` is a fit of
+      `HSFMClassifier` whose hard samples are of all folds but one, and its heads are scored on
+      the fold that is left out, at every second epoch: what was mined is memorised, so it judges
+      no head. Repeats draw new folds and support sets. All heads within half a standard error of
+      the best are averaged, which is exact since heads are linear, and the intercept of the
+      average is placed on out-of-fold logits.
+    * *No validation samples, or ones on which ERM is as good as on training samples.* A
+      `sklearn_hsfm.discovery.ShortcutFinder` looks for samples that a shortcut hurts. As far as
+      the evidence warrants, these and the others of their class get the same weight in a
+      logistic regression.
     * *Groups of the training samples.* Regressions on group-balanced subsets of these are averaged.
 
     Where nothing can be shown to help, an unrepaired head is kept and a warning says so;
     ``verdict_`` and `summary` have the reasons and numbers.
 
-    Without group labels, the judge on validation samples is accuracy in the worst *shortcut
-    slice*. Within each class, they are split at the median of what the ERM head says beyond what
-    the repaired head explains; one half is what the shortcut helps, the other what it hurts.
-    Slices and repaired head are found in turn, three times.
+    Without group labels, heads are scored on validation samples by the accuracy in the worst
+    *shortcut slice*. Each class is split at the median of what the ERM head says beyond what the
+    repaired head explains; one half is what the shortcut helps, the other what it hurts. Slices
+    and repaired head are found in turn, three times.
 
     Parameters
     ----------
@@ -86,11 +87,11 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         "Khard" where they are not to be those below. "default" is 3 x 2 x 1 settings, and two
         more that start from ``init_head`` when it is given.
     cv : int, default=2
-        Folds of the validation rows, stratified by class and group.
+        Folds of the validation samples, stratified by class and group.
     n_repeats : int, default=3
-        Times that folds and supports are drawn; fewer where the work is much, see Notes.
+        Times that folds and supports are drawn; fewer where they take long, see Notes.
     scoring : str, scorer or callable, default="auto"
-        What a candidate is judged by on rows that it did not mine: "worst_group",
+        What a candidate is judged by on samples that it did not mine: "worst_group",
         "worst_slice", "worst_class" or "balanced", the mean over classes. "auto" is the worst
         group where ``groups_val`` is given, else the worst slice. All others need validation
         samples. Also a rule of `sklearn_hsfm.selection` by name, a scorer of scikit-learn by
@@ -98,7 +99,7 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         ``rule(y, log_proba, groups)``;
         with these the best tenth of the candidates is averaged and the intercept left as it is.
     support_per_class : int or "auto", default="auto"
-        Support rows of each class; "auto" is 32 over the number of classes, 2 at least.
+        Support samples of each class; "auto" is 32 over the number of classes, 2 at least.
     T, KH, Khard, epochs : int, default=5, 5, 32, 30
         As in `HSFMClassifier`. Many short fits make a better average than a few long ones.
     init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
@@ -188,12 +189,12 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
     them, and win ties with edits; without, unedited heads do.
 
     Wrong validation labels do more harm than others, for they are what every head gets wrong. A
-    row judges nothing if, out of fold, it speaks more for another class than half of that class's
-    own rows do: what confident learning [2]_ asks of mean probabilities. What the first repeat
-    finds doubtful, the others do not mine. Rules and scorers see all rows.
+    sample judges nothing if, out of fold, it speaks more for another class than half of that
+    class's own samples do: what confident learning [2]_ asks of mean probabilities. What the first
+    repeat finds doubtful, the others do not mine. Rules and scorers see all samples.
 
-    More than two classes get intercepts of least class-balanced log-loss [3]_ where every class
-    has 10 validation rows or more, and where intercepts that are found on one half of these score
+    More than two classes get intercepts of least class-balanced log-loss [3]_ where every class has
+    10 validation samples or more, and where intercepts that are found on one half of these score
     better on the other half; else those of the average.
 
     The time is that of a few hundred short fits. Where they would take more than some 10^11
@@ -204,9 +205,9 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
     either. Racing makes worse averages, so small problems do without. Rules and scorers, whose
     error is not known, do without, too.
 
-    Small validation sets degrade in steps, each with a warning. A class with fewer rows than
-    ``cv`` lowers the number of folds to its rows; a class with one row leaves nothing to hold
-    out, and all rows both mine and judge. Slices of fewer than 10 rows make the judge the
+    Small validation sets degrade in steps, each with a warning. A class with fewer samples than
+    ``cv`` lowers the number of folds to its samples; a class with one sample leaves nothing to hold
+    out, and all samples both mine and judge. Slices of fewer than 10 samples make the judge the
     worst class, classes of fewer than 10 the mean over classes ("balanced").
 
     References
@@ -358,7 +359,7 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         return self
 
     def decision_spread(self, X):
-        """Return how far the selected heads disagree on each row.
+        """Return how far the selected heads disagree on each sample.
 
         Parameters
         ----------
@@ -369,7 +370,7 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             Standard deviation over ``heads_`` of what `decision_function` averages: where it
-            is as large as the decision itself, the validation rows do not settle the class.
+            is as large as the decision itself, the validation samples do not settle the class.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])

@@ -9,13 +9,13 @@ class LabelUse(NamedTuple):
     Attributes
     ----------
     training_groups : bool
-        Groups of the training rows, to fit.
+        Groups of the training samples, to fit.
     validation_labels : bool
-        Labels of the validation rows, to fit or to select.
+        Labels of the validation samples, to fit or to select.
     validation_groups_fit : bool
-        Groups of the validation rows, to fit.
+        Groups of the validation samples, to fit.
     validation_groups_select : bool
-        Groups of the validation rows, to choose an epoch or a setting.
+        Groups of the validation samples, to choose an epoch or a setting.
 
     Examples
     --------

@@ -24,7 +24,7 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
     """
 
     def decision_function(self, X):
-        """Return the logits of each row.
+        """Return the logits of each sample.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
         return softmax(logits)
 
     def predict(self, X):
-        """Return the most probable class of each row.
+        """Return the most probable class of each sample.
 
         Parameters
         ----------

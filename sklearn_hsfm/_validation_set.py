@@ -20,7 +20,7 @@ class ValidationSet:
     """A validation set that scikit-learn's searches pass on whole.
 
     A search slices every array argument of ``fit`` that is as long as ``X`` with its
-    training folds, without a word: validation rows among them. This container has no
+    training folds, without a word: validation samples among them. This container has no
     length, so no search can slice it. Pass it as ``X_val``, without ``y_val``.
 
     Parameters
@@ -30,7 +30,7 @@ class ValidationSet:
     y : array-like of shape (n_samples,)
         Labels.
     groups : array-like, default=None
-        Group ids of the rows, or boolean membership.
+        Group ids of the samples, or boolean membership.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class ValidationSet:
 
 
 class Split(NamedTuple):
-    """Training and validation rows, and where in the caller's arrays they stand."""
+    """Training and validation samples, and where in the caller's arrays they stand."""
 
     X: np.ndarray  # (n_train, n_features)
     y: np.ndarray  # (n_train,) class indices

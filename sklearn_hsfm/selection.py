@@ -298,9 +298,9 @@ class _Predicted(ClassifierMixin, BaseEstimator):
 
 
 class EpochRecord:
-    """Score every epoch on the rows that choose, and remember the scores.
+    """Score every epoch on the samples that choose, and remember the scores.
 
-    With ``place_threshold``, scores are those of heads whose threshold these rows place.
+    With ``place_threshold``, scores are those of heads whose threshold these samples place.
 
     Attributes
     ----------

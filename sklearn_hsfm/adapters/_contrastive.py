@@ -276,7 +276,7 @@ class ContrastiveAdapter(
 
 
 def contrastive_steps(y, predicted, n_classes):
-    """Return, for each class that can be contrasted, its anchors and positives, as rows."""
+    """Return, for each class that can be contrasted, its anchors and positives, as samples."""
     right, rows = y == predicted, np.arange(len(y))
     both = ((rows[right & (y == c)], rows[~right & (y == c)]) for c in range(n_classes))
     return [(anchors, positives) for anchors, positives in both if len(anchors) and len(positives)]

@@ -17,7 +17,7 @@ def contrastive_loss(Z, y, predicted, n_sides, temperature):
     y, predicted : Tensor of shape (n,)
         Labels, and what ERM predicts.
     n_sides : int
-        The first so many rows are anchors, where they have a positive.
+        The first so many samples are anchors, where they have a positive.
     temperature : float
     """
     Z = normalize(Z, dim=1)
@@ -38,7 +38,7 @@ def learnt_map(Z, y, predicted, start, steps, params, rng):
     Parameters
     ----------
     Z : ndarray of shape (n, n_features)
-        Standardised rows.
+        Standardised samples.
     y, predicted : ndarray of shape (n,)
         Labels and predictions as indices.
     start : tuple of ndarray
@@ -80,13 +80,13 @@ def learnt_map(Z, y, predicted, start, steps, params, rng):
 
 
 def mapped(X, V, b, U, c, activation):
-    """Return rows behind the residual map."""
+    """Return samples behind the residual map."""
     hidden = X @ V.T + b
     return X + (hidden.relu() if activation == "relu" else hidden) @ U.T + c
 
 
 def batches(y, predicted, steps, params, rng):
-    """Yield how many rows of a batch are anchors, and the batch, for an epoch.
+    """Yield how many samples of a batch are anchors, and the batch, for an epoch.
 
     A batch is some anchors of a class, as many positives, negatives of the anchors, and negatives
     of the positives, where there are any.

@@ -13,13 +13,13 @@ def load_digit_dominoes(*, correlation=0.97, random_state=None):
 
     Each image stacks two of scikit-learn's 8 x 8 handwritten digits [1]_. The upper one, a 2 to
     9, gives the class: even or odd. The lower one, a 0 or a 1, is the shortcut: in training
-    it agrees with the class in ``correlation`` of the rows, in validation and test in half.
+    it agrees with the class in ``correlation`` of the samples, in validation and test in half.
     It is the digits' counterpart of Dominoes (car or truck above 0 or 1).
 
     Parameters
     ----------
     correlation : float, default=0.97
-        Share of the training rows of each class whose lower digit agrees with it.
+        Share of the training samples of each class whose lower digit agrees with it.
     random_state : int, RandomState instance or None, default=None
         Splits the digits, draws the lower ones and places the exceptions.
 

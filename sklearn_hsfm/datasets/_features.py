@@ -29,14 +29,14 @@ def load_features(path):
         ``X_train``, ``X_val``, ``X_test`` : ndarray of shape (n, n_features), half precision
         widened to float32, or images as they are; ``y_*`` : ndarray of shape (n,);
         ``groups_*`` : ndarray of shape (n,), or None; ``head`` : (coef, intercept) or None. A
-        split without rows has None for all three.
+        split without samples has None for all three.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, holds Python objects, has neither layout, no training rows,
+        If the file is damaged, holds Python objects, has neither layout, no training samples,
         lengths or widths that differ, or a shape that is none of these.
 
     Examples

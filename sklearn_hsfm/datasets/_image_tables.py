@@ -58,8 +58,8 @@ def load_image_table(
         ndarray of shape (n,), indices into ``target_names``, the sorted labels of the training
         samples; ``groups_*`` : ndarray of shape (n,), text such as "y=1 place=0", or None;
         ``counts`` : images by split, and by group where there are groups; ``columns`` : dict of
-        what was read as "image", "label", "split", "attributes" and "group". A split without rows
-        has None for all three.
+        what was read as "image", "label", "split", "attributes" and "group". A split without
+        samples has None for all three.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def load_image_table(
         If there is no such table.
     ValueError
         If a column is missing, or "auto" finds none or several; if a value is empty, a split is
-        none of these, a file is not there or not in ``folder``, or a label is in no training row:
-        the message names file, line and column.
+        none of these, a file is not there or not in ``folder``, or a label is in no training
+        sample: the message names file, line and column.
 
     Examples
     --------

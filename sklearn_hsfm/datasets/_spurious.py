@@ -16,9 +16,9 @@ def make_spurious_features(
     shortcut=4.0,
     random_state=None,
 ):
-    """Return Gaussian features in which a shortcut is easier to read than the class.
+    """Return Gaussian features in which a shortcut is easier to learn than the class.
 
-    A row is ``core * u[y] + shortcut * v[attribute] + noise`` for orthonormal directions u
+    A sample is ``core * u[y] + shortcut * v[attribute] + noise`` for orthonormal directions u
     and v, one a class and one an attribute value, and standard normal noise. In training the
     attribute equals the class with probability ``correlation``, in validation and test it is
     uniform.
@@ -26,13 +26,13 @@ def make_spurious_features(
     Parameters
     ----------
     n_train, n_val, n_test : int, default=1000, 300, 600
-        Rows.
+        Samples.
     n_features : int, default=32
         Features, at least ``2 * n_classes``.
     n_classes : int, default=2
         Classes, and values of the attribute.
     correlation : float, default=0.95
-        Share of the training rows whose attribute equals their class.
+        Share of the training samples whose attribute equals their class.
     core, shortcut : float, default=2.0, 4.0
         Lengths of the two signals, in deviations of the noise.
     random_state : int, RandomState instance or None, default=None

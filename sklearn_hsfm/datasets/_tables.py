@@ -10,7 +10,7 @@ from scipy.io import loadmat
 
 
 class Table:
-    """The rows of a text file, each value known by its line and column.
+    """The samples of a text file, each value known by its line and column.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Table:
     columns : sequence of str
         The columns that are needed; of a ``.csv`` file its first line names them.
     header : str or None, default=None
-        A line above the rows, of other files, that names the columns.
+        A line above the samples, of other files, that names the columns.
     advice : str
         What to do where a column is missing.
 
@@ -70,7 +70,7 @@ class Table:
         return np.array(found, dtype=np.intp)
 
     def unique(self, column):
-        """Return the values of a column, each with its row; none may come twice."""
+        """Return the values of a column, each with its sample; none may come twice."""
         rows = {}
         for row, value in enumerate(self.texts(column)):
             if value in rows:

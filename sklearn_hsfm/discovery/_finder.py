@@ -45,7 +45,7 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
         repaired head; see Notes. "mistakes": what held-out ERM gets wrong, as in [1]_ and [2]_.
         "iterated_mistakes": in rounds, each of which learns the labels that the one before
         predicted, as in [3]_. "environments": EIIL [4]_ on the logits of held-out ERM.
-        "clusters": of the clusters of each class the one that held-out ERM reads worst, as in
+        "clusters": of the clusters of each class the one on which held-out ERM is worst, as in
         [5]_ and [6]_. "auto" is "residual" where the evidence is for a shortcut, and else finds
         nobody hurt; the others always find somebody.
     share : float, default=0.03
@@ -110,7 +110,7 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
     whose measure is the skewness. Below a mean of 0.5 over classes nothing is found, from 1.2
     a repair is fully warranted; `benchmarks family` has the sixty data sets on which this was
     settled. Samples with a wrong label are a tail as well, but like the helped of another class:
-    a head on which the cells weigh the same cannot read both. Its informedness, accuracy on
+    a head on which the cells weigh the same cannot get both right. Its informedness, accuracy on
     the hurt plus accuracy on the helped less one, out of fold, has to be 0.3 on the mean over two
     classes, and 0.6 over their number for more; with a tenth of the labels of our sets wrong it
     was 0.24 at most, with a shortcut 0.38 at least. A hidden subpopulation that is hard for its

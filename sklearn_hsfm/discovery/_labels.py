@@ -6,11 +6,11 @@ from sklearn_hsfm._choosing.cells import margins
 
 
 def doubtful_labels(logits, y, cells):
-    """Return which rows are likely to have a wrong label, by logits that saw none of them.
+    """Return which samples are likely to have a wrong label, by logits that saw none of them.
 
-    A row is doubtful if it speaks more for another class than half of that class's own rows do:
-    what confident learning [1]_ asks of a mean probability, asked of a median margin. Where this
-    is half of a cell or more, the logits are wrong rather than the labels, and no row of the
+    A sample is doubtful if it speaks more for another class than half of that class's own samples
+    do: what confident learning [1]_ asks of a mean probability, asked of a median margin. Where
+    this is half of a cell or more, the logits are wrong rather than the labels, and no row of the
     cell is doubtful.
 
     Parameters
@@ -34,8 +34,8 @@ def doubtful_labels(logits, y, cells):
 def label_scores(logits, y, cells):
     """Return how likely each label is to be wrong: above 0 where it is doubtful.
 
-    How much more a row speaks for another class than the median row of that class does, for the
-    class where that is most. Rows of a cell of which half or more would be doubtful keep their
+    How much more a sample speaks for another class than the median row of that class does, for the
+    class where that is most. Samples of a cell of which half or more would be doubtful keep their
     order, at 0 and below.
 
     Parameters

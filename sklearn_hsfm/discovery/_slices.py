@@ -10,7 +10,7 @@ def shortcut_slices(reference, robust, y, n_classes, used=None):
 
     ``reference`` and ``robust`` are the logits of the ERM head and of a repaired one. What ERM
     says beyond what the repaired head explains is the shortcut: within each class, the
-    residual of its margin, regressed on the other's, is split at the median. Rows that are not
+    residual of its margin, regressed on the other's, is split at the median. Samples that are not
     ``used``, where given, are in no half.
 
     Returns

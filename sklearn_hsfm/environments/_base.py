@@ -88,9 +88,9 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), default=None
-            Unlabelled rows of the environment.
+            Unlabelled samples of the environment.
         environment_summary : array-like of shape (n_summary,), default=None
-            Their summary, from `summarize`, in the place of rows.
+            Their summary, from `summarize`, in the place of samples.
 
         Returns
         -------
@@ -101,7 +101,7 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If both or neither are given, or the rows are fewer than two.
+            If both or neither are given, or the samples are fewer than two.
         """
         check_is_fitted(self)
         if (X is None) == (environment_summary is None):
@@ -116,12 +116,12 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of one environment, two or more.
+            Samples of one environment, two or more.
 
         Returns
         -------
         ndarray of shape (n_summary,)
-            `environment_summary` of the rows, standardised as those of ``fit``.
+            `environment_summary` of the samples, standardised as those of ``fit``.
         """
         return self._summary(self._standardized(X))
 

@@ -71,7 +71,7 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
 
     Notes
     -----
-    Uses the environments of the training rows. `predict` reads its rows as a batch of one
+    Uses the environments of the training samples. `predict` takes its samples for a batch of one
     environment. The paper is about regression; here log-loss stands for the squared error, and
     a mixture averages probabilities.
 
@@ -134,7 +134,7 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, environments=None):
-        """Fit on rows of several environments.
+        """Fit on samples of several environments.
 
         Parameters
         ----------
@@ -143,8 +143,8 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         y : array-like of shape (n_samples,)
             Labels.
         environments : array-like of shape (n_samples,), default=None
-            The environment of each row: ids of any kind, two rows or more of each. Without them
-            all rows are one, which a warning says.
+            The environment of each sample: ids of any kind, two samples or more of each. Without
+            them all samples are one environment, which a warning says.
 
         Returns
         -------
@@ -154,8 +154,9 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If the arrays are not finite or do not fit together, an environment has one row, there
-            are too many subsets, or the rates of the soft form are so large that it overflows.
+            If the arrays are not finite or do not fit together, an environment has one sample,
+            there are too many subsets, or the rates of the soft form are so large that it
+            overflows.
         """
         X, y = check_training_rows(self, X, y)
         n_classes = len(self.classes_)
@@ -168,12 +169,13 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Unlabelled rows of one environment, better dozens.
+            Unlabelled samples of one environment, better dozens.
         environments : array-like of shape (n_samples,), default=None
-            The environment of each row, where there are several; ids need not be those of ``fit``.
+            The environment of each sample, where there are several; ids need not be those of
+            ``fit``.
         environment_summary : array-like of shape (n_summary,), default=None
-            What `summarize` returned for other rows of the environment; then any number of rows
-            can be predicted, each by itself.
+            What `summarize` returned for other samples of the environment; then any number of
+            samples can be predicted, each by itself.
 
         Returns
         -------
@@ -183,23 +185,24 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If an environment has fewer than two rows, the summary is of another length, or values
-            of ``X`` are so large that a prediction is not a finite number.
+            If an environment has fewer than two samples, the summary is of another length, or
+            values of ``X`` are so large that a prediction is not a finite number.
         """
         return finite(self._outputs(X, environments, environment_summary))
 
     def predict(self, X, *, environments=None, environment_summary=None):
-        """Return the most probable class of each row.
+        """Return the most probable class of each sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Unlabelled rows of one environment, better dozens.
+            Unlabelled samples of one environment, better dozens.
         environments : array-like of shape (n_samples,), default=None
-            The environment of each row, where there are several; ids need not be those of ``fit``.
+            The environment of each sample, where there are several; ids need not be those of
+            ``fit``.
         environment_summary : array-like of shape (n_summary,), default=None
-            What `summarize` returned for other rows of the environment; then any number of rows
-            can be predicted, each by itself.
+            What `summarize` returned for other samples of the environment; then any number of
+            samples can be predicted, each by itself.
 
         Returns
         -------
@@ -209,8 +212,8 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If an environment has fewer than two rows, the summary is of another length, or values
-            of ``X`` are so large that a prediction is not a finite number.
+            If an environment has fewer than two samples, the summary is of another length, or
+            values of ``X`` are so large that a prediction is not a finite number.
         """
         known = {"environments": environments, "environment_summary": environment_summary}
         index = self.predict_proba(X, **known).argmax(axis=1)

@@ -66,7 +66,7 @@ class Soft:
         return np.where(self.kept, 1.0, expit(_forward(summary[None], self.gate, np)[0] / TAU))
 
     def outputs(self, X, summary):
-        """Return the outputs of the task on the rows of an environment."""
+        """Return the outputs of the task on the samples of an environment."""
         coef, intercept = self.head
         return self.task.outputs((X * self.covariates(summary)) @ coef.T + intercept)
 

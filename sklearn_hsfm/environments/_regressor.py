@@ -13,7 +13,7 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
 
     A covariate that is no cause of the target can stand in for a cause that nobody measured,
     until a shift breaks the link. Which shift there is shows in the covariates alone, so what to
-    use is learned as a function of an environment's unlabelled rows.
+    use is learned as a function of an environment's unlabelled samples.
 
     Parameters
     ----------
@@ -69,17 +69,17 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
 
     Notes
     -----
-    Uses the environments of the training rows. `predict` reads its rows as a batch of one
+    Uses the environments of the training samples. `predict` takes its samples for a batch of one
     environment, so predictions of parts are not parts of the prediction: searches and scores that
     cut one environment into small pieces see another method. The tag ``transductive`` says so.
 
-    Discrete: on the pooled, standardised rows least squares is fitted on each subset of the
+    Discrete: on the pooled, standardised samples least squares is fitted on each subset of the
     covariates, the empty one included; the label of an environment is the subset with the least
     squared error in it, and a multinomial regression learns labels from summaries. Soft: the
     prediction is a linear head on ``X * z``, where ``z = sigmoid(gate(summary) / 0.2)`` and the
     gate starts at one half; both descend on the mean over environments of the squared error. The
-    published code can embed the rows themselves (deep sets) in the place of moments, which is not
-    here.
+    published code can embed the samples themselves (deep sets) in the place of moments, which is
+    not here.
 
     References
     ----------
@@ -133,7 +133,7 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, environments=None):
-        """Fit on rows of several environments.
+        """Fit on samples of several environments.
 
         Parameters
         ----------
@@ -142,8 +142,8 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         y : array-like of shape (n_samples,)
             Targets.
         environments : array-like of shape (n_samples,), default=None
-            The environment of each row: ids of any kind, two rows or more of each. Without them
-            all rows are one, which a warning says.
+            The environment of each sample: ids of any kind, two samples or more of each. Without
+            them all samples are one environment, which a warning says.
 
         Returns
         -------
@@ -153,8 +153,9 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If the arrays are not finite or do not fit together, an environment has one row, there
-            are too many subsets, or the rates of the soft form are so large that it overflows.
+            If the arrays are not finite or do not fit together, an environment has one sample,
+            there are too many subsets, or the rates of the soft form are so large that it
+            overflows.
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         y = y.astype(np.float64)
@@ -168,17 +169,18 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         return self._fit(X, (y - self._center) / self._scale, environments, Regression(), 1)
 
     def predict(self, X, *, environments=None, environment_summary=None):
-        """Predict the rows of one or several environments.
+        """Predict the samples of one or several environments.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Unlabelled rows of one environment, better dozens.
+            Unlabelled samples of one environment, better dozens.
         environments : array-like of shape (n_samples,), default=None
-            The environment of each row, where there are several; ids need not be those of ``fit``.
+            The environment of each sample, where there are several; ids need not be those of
+            ``fit``.
         environment_summary : array-like of shape (n_summary,), default=None
-            What `summarize` returned for other rows of the environment; then any number of rows
-            can be predicted, each by itself.
+            What `summarize` returned for other samples of the environment; then any number of
+            samples can be predicted, each by itself.
 
         Returns
         -------
@@ -188,8 +190,8 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         Raises
         ------
         ValueError
-            If an environment has fewer than two rows, the summary is of another length, or values
-            of ``X`` are so large that a prediction is not a finite number.
+            If an environment has fewer than two samples, the summary is of another length, or
+            values of ``X`` are so large that a prediction is not a finite number.
         """
         outputs = self._outputs(X, environments, environment_summary)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -57,7 +57,7 @@ class Discrete:
         return self.weights(summary) @ self.subsets
 
     def outputs(self, X, summary):
-        """Return the outputs of the task on the rows of an environment."""
+        """Return the outputs of the task on the samples of an environment."""
         weights = self.weights(summary)
         used = np.flatnonzero(weights)
         parts = [weights[s] * self.task.outputs(self._scores(X, s)) for s in used]

@@ -11,16 +11,16 @@ MOST_SHRUNK = 0.3
 
 @validate_params({"correlations": [StrOptions(set(KINDS))]}, prefer_skip_nested_validation=True)
 def environment_summary(X, correlations="partial"):
-    """Summarise the rows of one environment by moments that need no label.
+    """Summarise the samples of one environment by moments that need no label.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows of one environment, two or more.
+        Samples of one environment, two or more.
     correlations : {"partial", "plain", "none"}, default="partial"
         Which correlations of each pair of covariates are added: given all others, as they are,
         or none. The covariance is first drawn to its diagonal by ``min(0.3, p / max(n, p + 1))``
-        for p covariates and n rows, as published.
+        for p covariates and n samples, as published.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def environment_summary(X, correlations="partial"):
     Raises
     ------
     ValueError
-        If ``X`` is no finite matrix of two rows or more, or its squares are not finite.
+        If ``X`` is no finite matrix of two samples or more, or its squares are not finite.
 
     Examples
     --------

@@ -7,12 +7,12 @@ from sklearn.utils import Tags
 
 @dataclass
 class TransductiveTags(Tags):
-    """Tags of an estimator that reads the rows of ``predict`` as one batch.
+    """Tags of an estimator for which the samples of ``predict`` are one batch.
 
     Attributes
     ----------
     transductive : bool
-        Whether the prediction for a row depends on the other rows of the call, so that
+        Whether the prediction for a sample depends on the other samples of the call, so that
         predictions of parts are not parts of the prediction.
 
     Examples

@@ -20,11 +20,11 @@ class Regression:
         return scores
 
     def losses(self, outputs, y):
-        """Return the loss of each row."""
+        """Return the loss of each sample."""
         return (outputs[:, 0] - y) ** 2
 
     def torch_losses(self, scores, y):
-        """Return the loss of each row of tensors."""
+        """Return the loss of each sample of tensors."""
         return (scores[:, 0] - y).square()
 
 
@@ -60,12 +60,12 @@ class Classification:
         return np.hstack([1 - positive, positive])
 
     def losses(self, outputs, y):
-        """Return the loss of each row."""
+        """Return the loss of each sample."""
         own = outputs[np.arange(len(y)), y]
         return -np.log(np.maximum(own, np.finfo(float).tiny))
 
     def torch_losses(self, scores, y):
-        """Return the loss of each row of tensors."""
+        """Return the loss of each sample of tensors."""
         from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
         if scores.shape[1] > 1:

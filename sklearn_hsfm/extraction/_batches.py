@@ -23,10 +23,10 @@ def decoders(n_jobs=None):
 def run_batches(
     run, images, rows, preprocess, batch_size, n_jobs=None, progress=False, checked=None
 ):
-    """Yield the rows of each batch and their features.
+    """Yield the samples of each batch and their features.
 
     ``run`` takes a batch of preprocessed images; ``n_jobs`` and ``progress`` are those of
-    `FeatureExtractor`. ``checked``, where it is given, is called with each row and its image.
+    `FeatureExtractor`. ``checked``, where it is given, is called with each sample and its image.
     """
     load = Loader(images, preprocess, n_jobs, checked)
     batches = (list(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))

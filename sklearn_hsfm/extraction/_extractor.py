@@ -75,7 +75,7 @@ class FeatureExtractor(Extractor):
     progress : "auto" or bool, default="auto"
         Show a progress bar; "auto" in terminals only.
     on_error : {"raise"}, default="raise"
-        What a broken image does. Skipping it is not offered: rows must match ``y``.
+        What a broken image does. Skipping it is not offered: features must match ``y``.
 
     Attributes
     ----------

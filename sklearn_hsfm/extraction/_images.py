@@ -46,7 +46,7 @@ class Images:
         self._n_passed = len(self._items)
 
     def part(self, rows):
-        """Return a slice of image files, which any process finds; errors name their rows here."""
+        """Return a slice of image files, which any process finds; errors say which they are."""
         part = copy.copy(self)
         part._items = [os.path.abspath(path) for path in self._items[rows]]
         part._rows = self._rows[rows]

@@ -54,7 +54,7 @@ def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbos
         If ``extractor`` is not fitted.
     ValueError
         If files are missing, all of them looked for before any is read; if an image cannot be
-        read, naming it and its row in ``X``: the shards that were done stay. If network or
+        read, naming it and its sample in ``X``: the shards that were done stay. If network or
         preprocessing hold what cannot be told from another of its kind, as an open file.
     FileNotFoundError
         If the processes do not share ``folder``.

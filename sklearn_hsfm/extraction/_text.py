@@ -151,7 +151,7 @@ class TextExtractor(Extractor):
             not to be had, or ``max_length`` more than it has places for; if features are not
             finite, or depend on the texts beside one in a batch.
         TypeError
-            If ``X`` holds anything but str, naming the row.
+            If ``X`` holds anything but str, saying where.
         ImportError
             If a library is missing; the message names the extra.
         OSError
@@ -198,7 +198,7 @@ class TextExtractor(Extractor):
         ValueError
             If the network fails on a text, naming it. What was computed before is in the cache.
         TypeError
-            If ``X`` holds anything but str, naming the row.
+            If ``X`` holds anything but str, saying where.
         OSError
             If the cache cannot be read.
         """

@@ -32,7 +32,7 @@ class Texts:
         self._n_passed = len(self._items)
 
     def part(self, rows):
-        """Return a slice; errors name its rows here."""
+        """Return a slice; errors name its samples here."""
         part = copy.copy(self)
         part._items, part._rows = self._items[rows], self._rows[rows]
         return part
@@ -55,7 +55,7 @@ class Texts:
 
 
 def run_texts(encode, texts, rows, batch_size, progress=False):
-    """Yield the rows of each batch and their features; say at the end how many were cut.
+    """Yield the samples of each batch and their features; say at the end how many were cut.
 
     ``encode`` takes a list of texts; it returns their features and how many of them were too long.
     Short texts are cheap among short ones, so a window of batches is sorted by length.

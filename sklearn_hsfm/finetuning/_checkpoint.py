@@ -17,7 +17,7 @@ _NOT_THE_RUN = ("backbone", "weights", "checkpoint_dir", "device", "epochs", "ve
 
 
 def run_parts(settings, schedule, **data):
-    """Return what a run is known by: a digest of each setting, and of network, rows and labels.
+    """Return what a run is known by: a digest of each setting, and of network, samples and labels.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from sklearn_hsfm.finetuning._composing import combined, enough_to_see, only
 
 
 def smallest(losses, y, quantile):
-    """Return the rows of each class with the smallest losses, that part of them, one at least."""
+    """Return that part of each class which has the smallest losses, one sample at least."""
     rows = []
     for c in np.unique(y):
         members = np.flatnonzero(y == c)
@@ -69,7 +69,7 @@ class MadeRows:
         self.layer = self.saliency.layer
 
     def of(self, taken, n_combined, rng):
-        """Return features and labels of what is made of the rows ``taken``.
+        """Return features and labels of what is made of the samples ``taken``.
 
         First their foregrounds alone, then ``n_combined`` times each before another background;
         and which part of each the foreground is.

@@ -26,24 +26,24 @@ _EVERY = 5  # steps between two candidates of a setting
 
 
 class AFRClassifier(LastLayerClassifier):
-    """Automatic feature reweighting (AFR): retrain the head on rows of which ERM is unsure.
+    """Automatic feature reweighting (AFR): retrain the head on samples of which ERM is unsure.
 
-    An ERM head is fitted on most of the training rows. The others are weighted by
+    An ERM head is fitted on most of the training samples. The others are weighted by
     ``exp(-gamma * p)``, p being the probability that this head gives to their class, and the
     head is retrained on them, drawn back to where it started.
 
     Parameters
     ----------
     gamma : float or tuple of float, default=(4.0, 8.0, 12.0, 20.0)
-        How steeply the weights fall with p; of several, validation rows choose.
+        How steeply the weights fall with p; of several, validation samples choose.
     reg : float or tuple of float, default=(0.0, 0.1, 0.3)
-        Penalty on the squared distance from the ERM head; of several, validation rows choose.
+        Penalty on the squared distance from the ERM head; of several, validation samples choose.
     class_balance : bool, default=True
         Weight classes equally on top.
     holdout : float, default=0.2
-        Part of the training rows that the ERM head does not see and that are reweighted.
+        Part of the training samples that the ERM head does not see and that are reweighted.
     init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
-        The ERM head, as in `HSFMClassifier`; one that is fitted already has seen all rows.
+        The ERM head, as in `HSFMClassifier`; one that is fitted already has seen all samples.
     solver : {"gd", "lbfgs"}, default="gd"
         Full-batch descent, as published, with a candidate every fifth step, or the minimum.
     lr : float, default=0.01
@@ -53,13 +53,13 @@ class AFRClassifier(LastLayerClassifier):
     clip_norm : float, default=1.0
         Largest gradient norm of a step of descent.
     selection : str or callable, default="auto"
-        How validation rows choose step and setting: a rule of `sklearn_hsfm.selection`, or
+        How validation samples choose step and setting: a rule of `sklearn_hsfm.selection`, or
         "weighted_accuracy", the accuracy with AFR's own weights, which needs no groups. "auto"
         is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows to reweight.
+        Draws the samples to reweight.
     progress : "auto" or bool, default="auto"
         Show a progress bar; "auto" in terminals only.
 
@@ -72,9 +72,9 @@ class AFRClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     effective_rows_ : float
-        ``1 / sum(mu ** 2)``, rows that the weights of the chosen ``gamma`` amount to.
+        ``1 / sum(mu ** 2)``, samples that the weights of the chosen ``gamma`` amount to.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best candidate, counted from 1, and score.
     selection_ : str
@@ -217,7 +217,7 @@ class AFRClassifier(LastLayerClassifier):
 
 
 def afr_weights(p, y, gamma, class_balance):
-    """Return the weights of rows to whose class ERM gives probability ``p``; they sum to 1."""
+    """Return the weights of samples to whose class ERM gives probability ``p``; they sum to 1."""
     log_mu = -gamma * p
     if class_balance:
         log_mu = log_mu - np.log(np.bincount(y)[y])

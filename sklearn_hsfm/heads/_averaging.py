@@ -39,25 +39,25 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         Linear classifiers; fitted ones are taken as they are, others are cloned and fitted. Or
         heads from elsewhere, as ``init_head`` of `HSFMClassifier`.
     alpha : float or tuple of float, default=0.5
-        Share of ``second``; of several, validation rows choose, of equals the first.
+        Share of ``second``; of several, validation samples choose, of equals the first.
     balance : {"none", "temperature", "bang"}, default="temperature"
-        "none" averages the heads as they are (WiSE-FT). "temperature" first gives each the
-        length with the least log-loss on the validation rows, so that an over-confident head
-        does not rule. "bang" is balanced averaging as published: ``second`` is fitted on labels
-        that are smoothed and on rows that are mixed, which keeps it from being over-confident. It
-        must be an estimator that is not fitted yet and whose ``fit`` takes ``sample_weight``.
+        "none" averages the heads as they are (WiSE-FT). "temperature" first gives each the length
+        with the least log-loss on the validation samples, so that an over-confident head does not
+        rule. "bang" is balanced averaging as published: ``second`` is fitted on labels that are
+        smoothed and on samples that are mixed, which keeps it from being over-confident. It must be
+        an estimator that is not fitted yet and whose ``fit`` takes ``sample_weight``.
     label_smoothing : float, default=0.1
         Of "bang": share of a label that is spread evenly over all classes.
     mixup : float, default=0.2
-        Of "bang": each row is mixed with another by a share drawn from Beta(mixup, mixup), and so
-        is its label; 0 mixes nothing.
+        Of "bang": each sample is mixed with another by a share drawn from Beta(mixup, mixup), and
+        so is its label; 0 mixes nothing.
     selection : str or callable, default="auto"
-        How validation rows choose ``alpha``: a rule of `sklearn_hsfm.selection`; "auto" is the
+        How validation samples choose ``alpha``: a rule of `sklearn_hsfm.selection`; "auto" is the
         worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows that are held out, and what is mixed.
+        Draws the samples that are held out, and what is mixed.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     alpha_ : float
         The share that was used or chosen.
     scores_ : dict
-        What the validation rows say of each ``alpha``.
+        What the validation samples say of each ``alpha``.
     n_features_in_ : int
         Features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -81,13 +81,13 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     Notes
     -----
     Uses validation labels, and validation groups when given, to select; besides, what ``first``
-    and ``second`` use, which get the validation rows and groups that they have arguments for.
+    and ``second`` use, which get the validation samples and groups that they have arguments for.
 
     A soft label is one row for each class that it gives a share to, weighted by that share: the
-    same loss to any estimator that is a weighted mean over rows, at ``n_classes`` times the rows
-    where labels are smoothed. The strengths that the paper used could not be read, so the
-    defaults are common ones. For linear heads on the same features "temperature" does much the
-    same and fits nothing anew.
+    same loss to any estimator that is a weighted mean over samples, at ``n_classes`` times the
+    samples where labels are smoothed. The strengths that the paper used could not be read, so the
+    defaults are common ones. For linear heads on the same features "temperature" does much the same
+    and fits nothing anew.
 
     References
     ----------
@@ -166,9 +166,9 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         y_val : array-like of shape (n_val,), default=None
             Validation labels, of every class.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
-            Groups of the training rows, for ``first`` and ``second``.
+            Groups of the training samples, for ``first`` and ``second``.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
-            Groups of the validation rows.
+            Groups of the validation samples.
 
         Returns
         -------
@@ -283,9 +283,9 @@ def _check_takes_weights(second):
 
 
 def softened(X, y, n_classes, smoothing, mixup, rng):
-    """Return rows with soft labels: features, one class a row, and weights.
+    """Return samples with soft labels: features, one class a sample, and weights.
 
-    Of rows of one source the weights add up to 1.
+    Of samples of one source the weights add up to 1.
     """
     target = np.eye(n_classes)[y]
     if mixup > 0:

@@ -21,16 +21,16 @@ from sklearn_hsfm.heads._descent import (
 
 
 class BAMClassifier(LastLayerClassifier):
-    """Bias amplification (BAM): help every row with a variable of its own, weigh up the misread.
+    """Bias amplification (BAM): help each sample by an offset, give weight to mistakes.
 
-    First the head descends with a free offset on the logits of every training row: rows that are
-    hard to fit are fitted by their offset, and the head learns what is easy, the shortcut. Then
-    the rows that it misreads without offsets are weighed up, and the same head goes on.
+    First the head descends with a free offset on the logits of every training sample: samples that
+    are hard to fit are fitted by their offset, and the head learns what is easy, the shortcut. Then
+    the samples that it misclassifies without offsets get more weight, and the same head goes on.
 
     Parameters
     ----------
     upweight : float or tuple of float, default=(4.0, 20.0, 50.0)
-        Weight of a row that is misread; of the others 1. Of several, validation rows choose.
+        Weight of a misclassified sample; of the others 1. Of several, validation samples choose.
     help : float, default=50.0
         Factor of the offsets, lambda of the paper.
     first_epochs : int, default=20
@@ -42,9 +42,9 @@ class BAMClassifier(LastLayerClassifier):
     epochs : int, default=50
         Epochs of the second stage, each a candidate.
     batch_size : int, default=128
-        Rows of a batch.
+        Samples of a batch.
     selection : str or callable, default="class_difference"
-        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`, or
+        How validation samples choose epoch and setting: a rule of `sklearn_hsfm.selection`, or
         "class_difference", the paper's: the smallest mean difference between accuracies of two
         classes, which needs no groups. "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
@@ -63,9 +63,9 @@ class BAMClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     error_set_ : ndarray of shape (n_train,)
-        Mask of the rows that the first stage of the chosen setting misreads.
+        Mask of the samples that the first stage of the chosen setting misclassifies.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -77,13 +77,13 @@ class BAMClassifier(LastLayerClassifier):
 
     See Also
     --------
-    JTTClassifier : Trains a second head on the rows that the first misreads.
+    JTTClassifier : Trains a second head, in which the mistakes of the first have more weight.
 
     Notes
     -----
     Uses validation labels to select; their groups only where ``selection`` is a rule that does.
 
-    The published code draws a misread row ``upweight`` times as often; weights are their
+    The published code draws a misclassified sample ``upweight`` times as often; weights are their
     expectation. Equal differences between classes are also those of a head that is equally bad
     at all of them.
 
@@ -182,9 +182,9 @@ class BAMClassifier(LastLayerClassifier):
 
 
 class Offsets:
-    """A variable for each logit of each row, which descends with the head.
+    """A variable for each logit of each sample, which descends with the head.
 
-    As a parameter of the network it has momentum and weight decay in every step, whether its row
+    As a parameter of the network it has momentum and weight decay in every step, whether its sample
     is in the batch or not.
     """
 

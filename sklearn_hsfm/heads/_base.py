@@ -42,7 +42,7 @@ CHOOSING: dict = {
 
 
 class Rows(NamedTuple):
-    """What a method fits: features in units of the training rows, labels as indices."""
+    """What a method fits: features in units of the training samples, labels as indices."""
 
     X: np.ndarray  # (n_train, n_features) standardised
     y: np.ndarray  # (n_train,)
@@ -92,10 +92,10 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         y_val : array-like of shape (n_val,), default=None
             Validation labels, of every class.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
-            Groups of the training rows: ids of any kind, or boolean membership. Each row is in
-            one group.
+            Groups of the training samples: ids of any kind, or boolean membership. Each sample is
+            in one group.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
-            Groups of the validation rows.
+            Groups of the validation samples.
 
         Returns
         -------
@@ -205,9 +205,9 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
 
 def checked_split(estimator, X, y, X_val, y_val, groups, groups_val, rng):
-    """Return the checked `Split`, and the group index of each training row or None.
+    """Return the checked `Split`, and the group index of each training sample or None.
 
-    Without ``X_val`` rows are held out, and bring their groups.
+    Without ``X_val`` samples are held out, and bring their groups.
     """
     X, y = check_training_rows(estimator, X, y)
     index = None if groups is None else disjoint_groups(groups, len(y))
@@ -221,19 +221,19 @@ def checked_split(estimator, X, y, X_val, y_val, groups, groups_val, rng):
 
 
 def weighted_regression(rows, C, weight):
-    """Return the logistic regression of weighted training rows, one row a class."""
+    """Return the logistic regression of weighted training samples, one row a class."""
     model = LogisticRegression(C=C, max_iter=1000).fit(rows.X, rows.y, sample_weight=weight)
     return one_row_per_class(model.coef_, model.intercept_)
 
 
 def erm_head(init_head, rows, part, classes):
-    """Return the head of ERM on a part of the training rows, one row a class, standardised."""
+    """Return the head of ERM on a part of the training samples, one row a class, standardised."""
     X = rows.scaler.inverse_transform(rows.X[part])  # what init_head is in units of
     return initial_head(init_head, X, rows.y[part], classes, rows.scaler)
 
 
 def disjoint_groups(groups, n_samples):
-    """Return one group index a row, or say which rows are in none or in several groups."""
+    """Return one group index a sample, or say which samples are in none or in several groups."""
     names, member = group_membership(groups, n_samples)
     count = member.sum(axis=1, dtype=int)
     if (count != 1).any():
@@ -246,7 +246,7 @@ def disjoint_groups(groups, n_samples):
 
 
 def balanced_rows(cells, rng, at_most=None):
-    """Return rows that hold as many of every cell as the smallest has, ``at_most`` in all."""
+    """Return samples that hold as many of every cell as the smallest has, ``at_most`` in all."""
     members = [rng.permutation(np.flatnonzero(cells == c)) for c in np.unique(cells)]
     size = min(map(len, members))
     if at_most is not None:

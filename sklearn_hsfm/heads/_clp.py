@@ -21,9 +21,9 @@ from sklearn_hsfm.heads._base import (
 class CLPClassifier(LastLayerClassifier):
     """Causal logit perturbation (CLP) on frozen features, without its pixels.
 
-    A perturbation network looks at ten characteristics of a training row and shifts the logit
+    A perturbation network looks at ten characteristics of a training sample and shifts the logit
     of its class. It learns, batch by batch, to make shifts after which a step of the head does
-    better on balanced validation rows.
+    better on balanced validation samples.
 
     What of the paper needs pixels is absent: metadata with replaced foregrounds and
     backgrounds, their factual and counterfactual losses, and the saliency term. What is left is
@@ -32,11 +32,11 @@ class CLPClassifier(LastLayerClassifier):
     Parameters
     ----------
     meta_balance : {"class", "group"}, default="class"
-        What metadata, drawn from the validation rows, are balanced over.
+        What metadata, drawn from the validation samples, are balanced over.
     meta_rows : int, default=1000
-        Rows of metadata at most.
+        Samples of metadata at most.
     lr : float or tuple of float, default=(1e-3, 1e-2)
-        Learning rate of the head, SGD with Nesterov momentum 0.9; of several, validation rows
+        Learning rate of the head, SGD with Nesterov momentum 0.9; of several, validation samples
         choose.
     l2 : float or tuple of float, default=5e-4
         Weight decay of the head.
@@ -45,9 +45,9 @@ class CLPClassifier(LastLayerClassifier):
     epochs : int, default=20
         Epochs, each a candidate.
     batch_size : int, default=128
-        Rows of a batch, of training rows and of metadata.
+        Samples of a batch, of training samples and of metadata.
     selection : str or callable, default="auto"
-        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`;
+        How validation samples choose epoch and setting: a rule of `sklearn_hsfm.selection`;
         "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
@@ -65,9 +65,9 @@ class CLPClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     perturbations_ : ndarray of shape (n_samples,)
-        Shifts of the training rows' own logits, when last seen in the chosen setting.
+        Shifts of the training samples' own logits, when last seen in the chosen setting.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -82,7 +82,7 @@ class CLPClassifier(LastLayerClassifier):
     Uses validation labels, as metadata and to select; validation groups when given to select,
     and with ``meta_balance="group"`` to fit. Metadata also choose, which flatters them.
 
-    The shift goes to the logit of the row's class: added to all of them, softmax would not see
+    The shift goes to the logit of the sample's class: added to all of them, softmax would not see
     it. The network persists through training, and class means are those of the last epoch.
 
     References

@@ -21,7 +21,7 @@ DESCENT: dict = {
 def descend(settings, shape, batches, slopes, n_epochs, *, start=(0.0, 0.0), adam=False):
     """Move a stack of heads down, one for each setting; yield it after every epoch.
 
-    All heads see the same batches, so that gathering the rows and the two products with them,
+    All heads see the same batches, so that gathering the samples and the two products with them,
     which is what a step costs, are paid once.
 
     Parameters
@@ -97,7 +97,7 @@ class Adam:
 
 
 def cross_entropy(logits, target):
-    """Return the loss of each row, (n_heads, n_rows), and its gradient in the logits.
+    """Return the loss of each sample, (n_heads, n_rows), and its gradient in the logits.
 
     ``target`` are probabilities, (n_classes, n_rows).
     """
@@ -111,7 +111,7 @@ def one_hot(index, n):
 
 
 def shuffled(X, batch_size, rng):
-    """Return a function that draws an epoch of batches, rows and their indices: each once."""
+    """Return a function that draws an epoch of batches, samples and their indices: each once."""
     return lambda: _batches(X, rng.permutation(len(X)), batch_size)
 
 

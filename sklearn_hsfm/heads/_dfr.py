@@ -21,26 +21,26 @@ _STRENGTHS = [Several(Real, 0, None, closed="neither")]
 
 
 class DFRClassifier(LastLayerClassifier):
-    """Deep feature reweighting (DFR): refit the head on group-balanced rows, many times.
+    """Deep feature reweighting (DFR): refit the head on group-balanced samples, many times.
 
-    The rows of one half, cut down to groups of equal size, tune the penalty, judged by the
+    The samples of one half, cut down to groups of equal size, tune the penalty, judged by the
     worst group of the other half. Then the head is refitted on fresh group-balanced subsets
-    of all rows, and the heads are averaged.
+    of all samples, and the heads are averaged.
 
     Parameters
     ----------
     variant : {"validation", "train"}, default="validation"
-        Rows that the subsets are drawn from. "validation" is DFR^Val_Tr of the paper; "train"
-        is DFR^Tr_Tr, tuned on all validation rows.
+        Samples that the subsets are drawn from. "validation" is DFR^Val_Tr of the paper; "train"
+        is DFR^Tr_Tr, tuned on all validation samples.
     balance : {"auto", "group", "class"}, default="auto"
-        What subsets are balanced over. "auto" is groups where the rows have them, else, with a
+        What subsets are balanced over. "auto" is groups where the samples have them, else, with a
         warning, classes; "group" makes their absence an error.
     Cs : tuple of float, default=(1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
         Inverse strengths of the L1 penalty to try; of equals the first wins.
     n_retrains : int, default=20
         Heads to average. The paper averages 20, and 10 for "train".
     tune_fraction : float, default=0.5
-        Part of the rows whose balanced subset tunes; the others score.
+        Part of the samples whose balanced subset tunes; the others score.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out, with its groups, when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
@@ -194,9 +194,9 @@ class DFRClassifier(LastLayerClassifier):
 
 
 class ClassBalancedClassifier(LastLayerClassifier):
-    """Class-balanced last-layer retraining: refit the head on validation rows, no groups.
+    """Class-balanced last-layer retraining: refit the head on validation samples, no groups.
 
-    A logistic regression on the validation rows, classes weighted equally, whose penalty is
+    A logistic regression on the validation samples, classes weighted equally, whose penalty is
     chosen by cross-validated balanced accuracy.
 
     Parameters
@@ -204,11 +204,11 @@ class ClassBalancedClassifier(LastLayerClassifier):
     Cs : tuple of float, default=(1e-4, 1e-3, 1e-2, 1e-1, 1.0)
         Inverse strengths of the L2 penalty to try.
     cv : int, default=5
-        Folds; fewer where a class has fewer rows.
+        Folds; fewer where a class has fewer samples.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows that are held out.
+        Draws the samples that are held out.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class ClassBalancedClassifier(LastLayerClassifier):
     See Also
     --------
     DFRClassifier : Balances groups.
-    SELFClassifier : Refits on a few informative rows.
+    SELFClassifier : Refits on a few informative samples.
 
     Notes
     -----

@@ -30,7 +30,7 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     """Diversified prototypical ensemble (DPE): distances to prototypes, many times, averaged.
 
     Each member has a prototype a class, and the nearer one of two points on a sphere wins. It is
-    fitted on validation rows that are balanced anew, over groups where they are known, and is
+    fitted on validation samples that are balanced anew, over groups where they are known, and is
     penalised for looking like the members before it. Probabilities are averaged.
 
     Distances are not linear in the features: there is no ``coef_``, and the head cannot take the
@@ -53,14 +53,14 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     epochs : int, default=20
         Epochs of a member, each a candidate.
     batch_size : int, default=256
-        Rows of a batch.
+        Samples of a batch.
     selection : str or callable, default="auto"
-        How validation rows choose the epoch of each member: a rule of `sklearn_hsfm.selection`;
+        How validation samples choose the epoch of each member: a rule of `sklearn_hsfm.selection`;
         "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
-        Draws rows and starts prototypes.
+        Draws samples and starts prototypes.
     progress : "auto" or bool, default="auto"
         Show a progress bar; "auto" in terminals only.
 
@@ -69,11 +69,11 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Labels.
     prototypes_ : ndarray of shape (n_members, n_classes, n_features)
-        Prototypes, of rows that are centred and scaled each by itself.
+        Prototypes, of samples that are centred and scaled each by itself.
     distance_scales_ : ndarray of shape (n_members,)
         Factor of the distances of each member.
     scores_ : ndarray of shape (n_members,)
-        What the validation rows say of the epoch that was chosen.
+        What the validation samples say of the epoch that was chosen.
     selection_ : str
         The rule that chose.
     n_features_in_ : int
@@ -83,14 +83,14 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
 
     See Also
     --------
-    DFRClassifier : Linear heads on balanced rows.
+    DFRClassifier : Linear heads on balanced samples.
 
     Notes
     -----
     Uses validation labels, and validation groups when given, to fit and to select. As published,
-    the validation rows do both. Of the training rows nothing is used if there is ``X_val``.
+    the validation samples do both. Of the training samples nothing is used if there is ``X_val``.
 
-    A row is centred and scaled by its own mean and deviation, which features of a network bear
+    A sample is centred and scaled by its own mean and deviation, which features of a network bear
     and unrelated columns do not. A batch that is not full is used; the published code drops it.
 
     References
@@ -179,9 +179,9 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
         y_val : array-like of shape (n_val,), default=None
             Validation labels, of every class.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
-            Groups of the training rows, for those that are held out.
+            Groups of the training samples, for those that are held out.
         groups_val : array-like of shape (n_val,) or (n_val, n_groups), default=None
-            Groups of the validation rows.
+            Groups of the validation samples.
 
         Returns
         -------
@@ -272,7 +272,7 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
         return np.mean([softmax(-_distances(U, *member), axis=1) for member in members], axis=0)
 
     def predict(self, X):
-        """Return the most probable class of each row.
+        """Return the most probable class of each sample.
 
         Parameters
         ----------
@@ -295,7 +295,7 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
 
 
 def on_sphere(X):
-    """Return rows, each centred, scaled and of length 1; a constant one as zeros."""
+    """Return samples, each centred, scaled and of length 1; a constant one as zeros."""
     X = np.asarray(X, dtype=np.float64)
     # By a power of two, which rounds nothing, so that no square overflows or vanishes.
     X = np.ldexp(X, -np.frexp(np.abs(X).max(axis=1, keepdims=True))[1])

@@ -15,28 +15,28 @@ from sklearn_hsfm.heads._inferred import A_FINDER, cells_of, fitted_finder, memb
 
 
 class EVaLSClassifier(LastLayerClassifier):
-    """EVaLS: retrain the head on rows of high and of low loss, choose by inferred environments.
+    """EVaLS: retrain the head on samples of high and of low loss, choose by inferred environments.
 
-    Rows that ERM reads badly are mostly those that a shortcut hurts, rows that it reads well
-    those that it helps; as many of either, of each class, are close to balanced. They come from
-    one part of the validation rows. The other part, split into environments by EIIL, chooses: the
+    Samples of high loss are mostly those that a shortcut hurts, samples of low loss
+    those that it helps; as many of either, of each class, are close to balanced. They come from one
+    part of the validation samples. The other part, split into environments by EIIL, chooses: the
     worst accuracy over environment and class. No group label is used anywhere.
 
     Parameters
     ----------
     n_rows : int or tuple of int, default=(25, 50, 100)
-        Rows of highest and rows of lowest loss of each class, no more than half of the smallest
-        class; of several, the environments choose.
+        Samples of highest and samples of lowest loss of each class, no more than half of the
+        smallest class; of several, the environments choose.
     C : float or tuple of float, default=(1.0, 0.1, 0.03)
         Inverse strength of the L1 penalty; of several, the environments choose.
     selection_fraction : float, default=0.5
-        Part of the validation rows that chooses; the others retrain.
+        Part of the validation samples that chooses; the others retrain.
     init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
         The ERM head whose losses count, as in `HSFMClassifier`.
     finder : None or estimator, default=None
         What infers the environments: an estimator with ``fit(X, y)`` and ``predict(X, y)``, the
-        cell of each row, as `~sklearn_hsfm.discovery.ShortcutFinder`. None is EIIL, its method
-        "environments". It is fitted on the training rows, standardised.
+        cell of each sample, as `~sklearn_hsfm.discovery.ShortcutFinder`. None is EIIL, its method
+        "environments". It is fitted on the training samples, standardised.
     selection : str or callable, default="auto"
         How the environments choose: a rule of `sklearn_hsfm.selection`, to which the cells are
         the groups. "auto" is the worst cell.
@@ -56,7 +56,7 @@ class EVaLSClassifier(LastLayerClassifier):
     finder_ : estimator
         What inferred the environments.
     cell_sizes_ : ndarray of shape (n_cells,)
-        Rows of each cell that chose.
+        Samples of each cell that chose.
     best_params_, best_epoch_, best_score_
         What the environments chose, and its score.
     cv_results_ : dict of list
@@ -71,15 +71,15 @@ class EVaLSClassifier(LastLayerClassifier):
     See Also
     --------
     DFRClassifier : Knows the groups.
-    AFRClassifier : Weighs rows by how unsure ERM is of them.
+    AFRClassifier : Weighs samples by how unsure ERM is of them.
 
     Notes
     -----
     Uses validation labels. Groups are ignored.
 
-    EIIL is fitted on cross-fitted margins of training rows, and a validation row gets the
-    environment of training rows with a margin like its own; the paper fits it on the rows that
-    choose. There are fewer of these, and where they are balanced ERM says less about them.
+    EIIL is fitted on cross-fitted margins of training samples, and a validation sample gets the
+    environment of training samples with a margin like its own; the paper fits it on the samples
+    that choose. There are fewer of these, and where they are balanced ERM says less about them.
 
     References
     ----------
@@ -151,7 +151,7 @@ class EVaLSClassifier(LastLayerClassifier):
 def high_and_low(losses, y, n_rows):
     """Return the rows of highest and of lowest loss, ``n_rows`` of either from each class.
 
-    Fewer where half of the smallest class is less; a class of one row gives it twice.
+    Fewer where half of the smallest class is less; a class of one sample gives it twice.
     """
     n_rows = min(n_rows, max(1, np.bincount(y)[np.unique(y)].min() // 2))
     parts = []

@@ -15,7 +15,7 @@ from sklearn_hsfm._validation_set import check_training_rows
 
 
 class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
-    """ERM on the training rows and on rows that were made from them.
+    """ERM on the training samples and on samples that were made from them.
 
     Methods that generate images retrain the head on them: masked and recombined images (DaC),
     generated ones (DDB, FFR), mixtures with concepts (DISC). Making the images is theirs; give
@@ -26,7 +26,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     C : float, default=0.01
         Inverse strength of the L2 penalty on standardised features.
     extra_weight : float, default=1.0
-        Weight of an extra row, where ``fit`` gets none; a training row has 1. DaC's alpha.
+        Weight of an extra sample, where ``fit`` gets none; a training sample has 1. DaC's alpha.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    Uses no labels but those of its rows. Without extra rows it is ERM.
+    Uses no labels but those of its samples. Without extra samples it is ERM.
 
     References
     ----------
@@ -89,7 +89,7 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Training labels.
         X_extra : array-like of shape (n_extra, n_features), default=None
-            Features of the rows that were made.
+            Features of the samples that were made.
         y_extra : array-like of shape (n_extra,), default=None
             Their labels, all of them in ``y``.
         extra_weight : float or array-like of shape (n_extra,), default=None

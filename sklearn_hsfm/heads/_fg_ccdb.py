@@ -19,14 +19,14 @@ from sklearn_hsfm.heads._base import (
 class FGCCDBClassifier(LastLayerClassifier):
     """MST and FG-CCDB: retrain a head on what it is sure of, then balance what it says.
 
-    A head that starts on a tenth of the rows and is retrained, three times, on the half of each
+    A head that starts on a tenth of the samples and is retrained, three times, on the half of each
     class that it is surest of, says what the shortcut says. Its answer s and the class y are the
-    cells, and rows are weighed such that s is distributed alike in every class.
+    cells, and samples are weighted such that s is distributed alike in every class.
 
     Parameters
     ----------
     first_fraction : float, default=0.1
-        Part of the rows that the biased head starts on.
+        Part of the samples that the biased head starts on.
     sure_fraction : float, default=0.5
         Part of each class, the surest, that it is retrained on.
     n_stages : int, default=3
@@ -34,9 +34,9 @@ class FGCCDBClassifier(LastLayerClassifier):
     biased_C : float, default=1e-3
         Inverse strength of its penalty.
     C : float or tuple of float, default=(0.001, 0.01, 0.1)
-        Inverse strength of the L2 penalty of the head; of several, validation rows choose.
+        Inverse strength of the L2 penalty of the head; of several, validation samples choose.
     selection : str or callable, default="worst_class"
-        How validation rows choose: a rule of `sklearn_hsfm.selection`; the paper's is the worst
+        How validation samples choose: a rule of `sklearn_hsfm.selection`; the paper's is the worst
         class, which needs no groups. "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
@@ -52,10 +52,10 @@ class FGCCDBClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     cells_ : ndarray of shape (n_classes, n_classes)
-        Rows that trained for which the biased head says the class of the row and the label is
+        Samples that trained for which the biased head says the class of the sample and the label is
         that of the column.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting and its score.
     selection_ : str
@@ -69,11 +69,12 @@ class FGCCDBClassifier(LastLayerClassifier):
     -----
     Uses validation labels to select; their groups only where ``selection`` is a rule that does.
 
-    With q(s) the share of an answer among all rows and P(s | y) that among the rows of a class, a
-    row weighs ``q(s) / P(s | y)``, divided by the rows of its class: then answers have the
-    distribution q in every class that has rows of all of them, and classes weigh the same. The
-    paper's own code could not be read, and its biased network is deep and overfits its tenth; a
-    penalised linear head does not, so its mistakes are those of a simple rule, too.
+    With q(s) the share of an answer among all samples and P(s | y) that among the samples of a
+    class, a sample has the weight ``q(s) / P(s | y)``, divided by the samples of its class: then
+    answers have the distribution q in every class that has samples of all of them, and classes
+    weigh the same. The paper's own code could not be read, and its biased network is deep and
+    overfits its tenth; a penalised linear head does not, so its mistakes are those of a simple
+    rule, too.
 
     References
     ----------
@@ -154,7 +155,7 @@ def surest(proba, y, fraction):
 def ccdb_weights(said, y, n_classes):
     """Return weights of mean 1, and the counts of cells (what is said, class).
 
-    Weighted, what is said is distributed in each class as it is in all rows.
+    Weighted, what is said is distributed in each class as it is in all samples.
     """
     M = np.zeros((n_classes, n_classes))
     np.add.at(M, (said, y), 1)

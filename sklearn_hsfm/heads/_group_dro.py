@@ -30,19 +30,19 @@ class GroupDROClassifier(LastLayerClassifier):
     eta : float, default=0.01
         How fast the weights of groups move.
     size_adjustment : float, default=0.0
-        C of the adjustment ``C / sqrt(n_g)`` that is added to the loss of a group of n_g rows.
+        C of the adjustment ``C / sqrt(n_g)`` that is added to the loss of a group of n_g samples.
     l2 : float or tuple of float, default=(1e-4, 1e-2, 1.0)
-        Weight decay; of several, validation rows choose.
+        Weight decay; of several, validation samples choose.
     lr : float or tuple of float, default=1e-3
         Learning rate of SGD with momentum 0.9.
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=128
-        Rows of a batch.
+        Samples of a batch.
     balanced_sampling : bool, default=True
-        Draw rows such that all groups are as likely.
+        Draw samples such that all groups are as likely.
     selection : str or callable, default="auto"
-        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`;
+        How validation samples choose epoch and setting: a rule of `sklearn_hsfm.selection`;
         "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
@@ -62,7 +62,7 @@ class GroupDROClassifier(LastLayerClassifier):
     group_weights_ : ndarray of shape (n_groups,)
         Weights of the training groups after the last epoch of the chosen setting.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -186,15 +186,15 @@ class CVaRDROClassifier(LastLayerClassifier):
     Parameters
     ----------
     alpha : float or tuple of float, default=(0.1, 0.3)
-        Part of a batch whose losses count; of several, validation rows choose.
+        Part of a batch whose losses count; of several, validation samples choose.
     l2 : float or tuple of float, default=(1e-4, 1e-2, 1.0)
-        Weight decay; of several, validation rows choose.
+        Weight decay; of several, validation samples choose.
     lr : float or tuple of float, default=1e-3
         Learning rate of SGD with momentum 0.9.
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=128
-        Rows of a batch.
+        Samples of a batch.
     selection : str or callable, default="auto"
         As in `GroupDROClassifier`.
     validation_fraction : float, default=0.2
@@ -213,7 +213,7 @@ class CVaRDROClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str

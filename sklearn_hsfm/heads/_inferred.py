@@ -13,9 +13,9 @@ A_FINDER = [HasMethods(["fit", "predict"]), None]
 
 
 def fitted_finder(finder, method, rows, rng):
-    """Return a finder fitted on the training rows: a clone of the one given, else our own.
+    """Return a finder fitted on the training samples: a clone of the one given, else our own.
 
-    Our own is `ShortcutFinder` with the method of this name. Rows are standardised, labels class
+    Our own is `ShortcutFinder` with the method of this name. Samples are standardised, labels class
     indices, of which ``predict(X, y)`` returns a cell each.
     """
     seed = rng.randint(np.iinfo(np.int32).max)
@@ -30,7 +30,7 @@ def fitted_finder(finder, method, rows, rng):
 
 
 def cells_of(finder, X, y):
-    """Return the cell of each row, an integer, after checking what the finder returned."""
+    """Return the cell of each sample, an integer, after checking what the finder returned."""
     cells = np.asarray(finder.predict(X, y))
     if cells.shape != (len(y),):
         raise ValueError(

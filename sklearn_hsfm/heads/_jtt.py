@@ -13,26 +13,26 @@ from sklearn_hsfm.heads._base import CHOOSING, POSITIVE, LastLayerClassifier, we
 
 
 class JTTClassifier(LastLayerClassifier):
-    """Just train twice (JTT): weigh up the training rows that a first head gets wrong.
+    """Just train twice (JTT): more weight for training samples that a first head misclassifies.
 
     Parameters
     ----------
     upweight : float or tuple of float, default=(4.0, 20.0, 50.0, 100.0)
-        Weight of a row that the first head gets wrong, on top of 1; of several, validation
-        rows choose.
+        Weight of a sample that the first head gets wrong, on top of 1; of several, validation
+        samples choose.
     C : float or tuple of float, default=(0.001, 0.01)
-        Inverse strength of the L2 penalty of both heads; of several, validation rows choose
+        Inverse strength of the L2 penalty of both heads; of several, validation samples choose
         for the second head, and the first takes the smallest.
     identify : {"cross_fit", "early_stop", "fit"}, default="cross_fit"
-        What the first head gets wrong: rows of folds that it did not see; rows after
-        ``n_epochs`` epochs of stochastic descent, nearest to the paper; or the rows that it was
-        fitted on. On frozen features with more columns than rows the last is often empty.
+        What the first head gets wrong: samples of folds that it did not see; samples after
+        ``n_epochs`` epochs of stochastic descent, nearest to the paper; or the samples that it was
+        fitted on. On frozen features with more columns than samples the last is often empty.
     n_epochs : int, default=1
         Epochs of "early_stop".
     cv : int, default=5
         Folds of "cross_fit".
     selection : str or callable, default="auto"
-        How validation rows choose: a rule of `sklearn_hsfm.selection`; "auto" is the worst
+        How validation samples choose: a rule of `sklearn_hsfm.selection`; "auto" is the worst
         group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
@@ -48,9 +48,9 @@ class JTTClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     error_set_ : ndarray of shape (n_samples,)
-        Mask of the training rows that the first head gets wrong.
+        Mask of the training samples that the first head gets wrong.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting and its score.
     selection_ : str
@@ -64,7 +64,7 @@ class JTTClassifier(LastLayerClassifier):
     -----
     Fits without groups. Uses validation labels, and validation groups when given, to select.
 
-    The published code appends copies of the rows; weights are the same to an exact solver.
+    The published code appends copies of the samples; weights are the same to an exact solver.
 
     References
     ----------
@@ -146,5 +146,5 @@ class JTTClassifier(LastLayerClassifier):
 
 
 def cross_fitted_errors(rows, C, folds, rng):
-    """Return which training rows ERM gets wrong that was fitted on other rows."""
+    """Return which training samples ERM gets wrong that was fitted on other samples."""
     return cross_fitted_erm(rows.X, rows.y, C, folds, rng) != rows.y

@@ -13,26 +13,26 @@ from sklearn_hsfm.heads._descent import DESCENT, cross_entropy, descend, one_hot
 class LfFClassifier(LastLayerClassifier):
     """Learning from failure (LfF) on the last layer: two heads side by side.
 
-    A biased head minimises generalised cross-entropy, which follows the easy rows. The other
-    head weighs each row by how much larger the biased head's loss is than its own.
+    A biased head minimises generalised cross-entropy, which follows the easy samples. The other
+    head weighs each sample by how much larger the biased head's loss is than its own.
 
     Parameters
     ----------
     q : float, default=0.7
-        Exponent of the generalised cross-entropy: a row counts ``q * p ** q``.
+        Exponent of the generalised cross-entropy: a sample counts ``q * p ** q``.
     smoothing : float, default=0.7
-        Part of the running mean of a row's losses that an epoch keeps.
+        Part of the running mean of a sample's losses that an epoch keeps.
     l2 : float or tuple of float, default=(1e-4, 1e-2)
-        Weight decay; of several, validation rows choose.
+        Weight decay; of several, validation samples choose.
     lr : float or tuple of float, default=(1e-3, 1e-2, 1e-1)
-        Learning rate of Adam; of several, validation rows choose. Sets of a few hundred rows have
-        few steps an epoch, and want the larger ones.
+        Learning rate of Adam; of several, validation samples choose. Sets of a few hundred samples
+        have few steps an epoch, and want the larger ones.
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=256
-        Rows of a batch.
+        Samples of a batch.
     selection : str or callable, default="auto"
-        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`;
+        How validation samples choose epoch and setting: a rule of `sklearn_hsfm.selection`;
         "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
@@ -50,9 +50,9 @@ class LfFClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     row_weights_ : ndarray of shape (n_samples,)
-        Weights of the training rows when they were last seen.
+        Weights of the training samples when they were last seen.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -149,7 +149,7 @@ class LfFClassifier(LastLayerClassifier):
 
 
 class LossMeans:
-    """Running means of each row's losses under several heads."""
+    """Running means of each sample's losses under several heads."""
 
     def __init__(self, y, n_classes, smoothing, n_heads=2):
         self.y, self.smoothing = y, smoothing
@@ -173,5 +173,5 @@ class LossMeans:
 
 
 def relative_difficulty(biased, other):
-    """Return the weight of rows with these losses: near 1 where only the biased head fails."""
+    """Return the weight of samples with these losses: near 1 where only the biased head fails."""
     return biased / (biased + other + 1e-8)

@@ -18,20 +18,20 @@ class LISAClassifier(LastLayerClassifier):
     Parameters
     ----------
     alpha : float, default=2.0
-        Mixing shares are drawn from Beta(alpha, alpha); 0 leaves rows as they are.
+        Mixing shares are drawn from Beta(alpha, alpha); 0 leaves samples as they are.
     p_sel : float, default=0.5
-        Probability that a batch mixes rows of one class and different attributes; otherwise
+        Probability that a batch mixes samples of one class and different attributes; otherwise
         of one attribute and different classes.
     l2 : float or tuple of float, default=(1e-4, 1e-2, 1.0)
-        Weight decay; of several, validation rows choose.
+        Weight decay; of several, validation samples choose.
     lr : float or tuple of float, default=1e-3
         Learning rate of SGD with momentum 0.9.
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=128
-        Rows of a batch, drawn such that all combinations of class and attribute are as likely.
+        Samples of a batch, drawn such that all combinations of class and attribute are as likely.
     selection : str or callable, default="auto"
-        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`;
+        How validation samples choose epoch and setting: a rule of `sklearn_hsfm.selection`;
         "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
@@ -49,7 +49,7 @@ class LISAClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -63,11 +63,11 @@ class LISAClassifier(LastLayerClassifier):
     -----
     Uses training groups to fit; validation labels, and validation groups when given, to
     select. As ``groups`` pass the attribute (land, water), which classes share: from ids that
-    name class and attribute together one cannot tell which rows of two classes share theirs,
-    so then all mixing is within classes. Without groups, rows that cross-fitted ERM gets right
+    name class and attribute together one cannot tell which samples of two classes share theirs,
+    so then all mixing is within classes. Without groups, samples that cross-fitted ERM gets right
     and wrong stand in for the attribute. Both are said in a warning.
 
-    A row without a partner stays as it is.
+    A sample without a partner stays as it is.
 
     References
     ----------
@@ -165,12 +165,12 @@ class LISAClassifier(LastLayerClassifier):
 
 
 class Partners:
-    """Draw, for each row, one to mix it with.
+    """Draw, for each sample, one to mix it with.
 
     Parameters
     ----------
     y, attribute : ndarray of shape (n_samples,)
-        Class and attribute of each row.
+        Class and attribute of each sample.
     """
 
     def __init__(self, y, attribute):
@@ -185,7 +185,7 @@ class Partners:
         self.across_classes = any(len(cells) for cells in self.across)
 
     def draw(self, rows, within, rng):
-        """Return a partner for each row: of a uniformly drawn cell that qualifies, or itself."""
+        """Return a partner for each sample: of a uniformly drawn cell that qualifies, or itself."""
         other = rows.copy()
         for k in np.unique(self.cell[rows]):
             choices = (self.within if within else self.across)[k]

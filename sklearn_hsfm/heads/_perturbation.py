@@ -12,12 +12,12 @@ from sklearn_hsfm.heads._descent import shuffled
 def perturbed_heads(
     X, X_meta, y, y_meta, shifts, n_classes, *, lr, l2, perturbation_lr, epochs, batch_size, rng
 ):
-    """Yield the head after each epoch, (coef, intercept), and note the shift of each row.
+    """Yield the head after each epoch, (coef, intercept), and note the shift of each sample.
 
     Parameters
     ----------
     X, X_meta : ndarray of shape (n, n_features)
-        Training rows and metadata.
+        Training samples and metadata.
     y, y_meta : ndarray of shape (n,)
         Labels as indices.
     shifts : ndarray of shape (n_train,)

@@ -12,21 +12,21 @@ from sklearn_hsfm.heads._descent import cross_entropy, descend, one_hot, shuffle
 
 
 class SELFClassifier(LastLayerClassifier):
-    """Selective last-layer finetuning (SELF): refit on few informative held-out rows.
+    """Selective last-layer finetuning (SELF): refit on few informative held-out samples.
 
-    Half of the validation rows are ranked by how far an early-stopped head and the ERM head
+    Half of the validation samples are ranked by how far an early-stopped head and the ERM head
     disagree, or by the loss; the ERM head is fine-tuned on the top ones, balanced over
     classes. The other half chooses.
 
     Parameters
     ----------
     criterion : {"early_stop", "misclassification"}, default="early_stop"
-        What ranks rows: the divergence KL(early-stopped || ERM), which needs no label but
-        those of the chosen rows, or the loss of the ERM head.
+        What ranks samples: the divergence KL(early-stopped || ERM), which needs no label but
+        those of the chosen samples, or the loss of the ERM head.
     n_rows : int or tuple of int, default=(20, 100, 500)
-        Rows to fine-tune on; of several, validation rows choose.
+        Samples to fine-tune on; of several, validation samples choose.
     lr : float or tuple of float, default=(1e-4, 1e-3, 1e-2)
-        Learning rate of descent; of several, validation rows choose.
+        Learning rate of descent; of several, validation samples choose.
     steps : int, default=250
         Full-batch steps, each a candidate.
     early_epochs : int, default=1
@@ -34,7 +34,7 @@ class SELFClassifier(LastLayerClassifier):
     init_head : None, estimator, tuple, torch.nn.Linear or network, default=None
         The ERM head, as in `HSFMClassifier`.
     selection : str or callable, default="auto"
-        How validation rows choose step and setting: a rule of `sklearn_hsfm.selection`;
+        How validation samples choose step and setting: a rule of `sklearn_hsfm.selection`;
         "auto" is the worst group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out when ``fit`` gets no ``X_val``.
@@ -50,7 +50,7 @@ class SELFClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best step and score.
     selection_ : str

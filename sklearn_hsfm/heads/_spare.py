@@ -23,28 +23,29 @@ LOOKED_AT = 2000  # rows whose silhouette is taken
 
 
 class SPAREClassifier(LastLayerClassifier):
-    """SPARE: cluster what a head says early in training, and weigh clusters by their size.
+    """SPARE: cluster what a head predicts early in training, and weight clusters by size.
 
-    A shortcut is learned first, so early logits of the rows of a class fall into clusters: those
-    whom it helps, and those whom it hurts. A row weighs ``1 / size ** power`` of its cluster, the
-    power being 1 where the clusters are apart and 2 where they are not; classes weigh the same.
+    A shortcut is learned first, so early logits of the samples of a class fall into clusters: those
+    whom it helps, and those whom it hurts. A sample has the weight ``1 / size ** power`` of its
+    cluster, the power being 1 where the clusters are apart and 2 where they are not; classes weigh
+    the same.
 
     Parameters
     ----------
     early_epochs : int or tuple of int, default=(1, 2)
-        Epochs of descent before the head is asked; of several, validation rows choose.
+        Epochs of descent before the head is asked; of several, validation samples choose.
     lr : float, default=1e-3
         Learning rate of that descent, SGD with momentum 0.9.
     batch_size : int, default=128
-        Rows of a batch.
+        Samples of a batch.
     power : {"auto"} or float, default="auto"
         Power of the sizes; "auto" is 1 for a class whose silhouette is 0.9 or more, else 2.
     max_clusters : int, default=5
         Clusters of a class at most; the largest silhouette says how many.
     C : float or tuple of float, default=(0.001, 0.01, 0.1)
-        Inverse strength of the L2 penalty of the head; of several, validation rows choose.
+        Inverse strength of the L2 penalty of the head; of several, validation samples choose.
     selection : str or callable, default="auto"
-        How validation rows choose: a rule of `sklearn_hsfm.selection`; "auto" is the worst
+        How validation samples choose: a rule of `sklearn_hsfm.selection`; "auto" is the worst
         group, without groups the worst class.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
@@ -60,9 +61,9 @@ class SPAREClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     cells_ : ndarray of shape (n_train,)
-        The cluster of each row that trained, of the chosen setting; numbered over all classes.
+        The cluster of each sample that trained, of the chosen setting; numbered over all classes.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting and its score.
     selection_ : str
@@ -80,8 +81,8 @@ class SPAREClassifier(LastLayerClassifier):
     -----
     Fits without groups. Uses validation labels, and validation groups when given, to select.
 
-    The published code draws rows by these weights for stochastic descent; an exact solver takes
-    them as they are. A class of fewer than four rows is one cluster.
+    The published code draws samples by these weights for stochastic descent; an exact solver takes
+    them as they are. A class of fewer than four samples is one cluster.
 
     References
     ----------
@@ -165,7 +166,7 @@ class SPAREClassifier(LastLayerClassifier):
 
 
 def clusters(logits, y, most, seed):
-    """Return the cluster of each row, numbered over all classes, and the power of each class."""
+    """Return the cluster of each sample, numbered over all classes, and the power of each class."""
     cells, powers, seen = np.zeros(len(y), dtype=int), np.ones(y.max() + 1), 0
     for c in np.unique(y):
         rows = np.flatnonzero(y == c)

@@ -16,13 +16,13 @@ class ULAClassifier(LastLayerClassifier):
 
     A strongly penalised head stands for the shortcut. Training adds ``tau * log P(y | what it
     says)`` to the logits, so that the head that is kept need not learn what the biased one knows.
-    Validation rows choose by the mean accuracy over cells of biased answer and class. No group
+    Validation samples choose by the mean accuracy over cells of biased answer and class. No group
     label is used anywhere.
 
     Parameters
     ----------
     tau : float or tuple of float, default=(0.0, 0.5, 1.0)
-        Strength of the adjustment; 1 in the paper, and 0 is ERM. Of several, validation rows
+        Strength of the adjustment; 1 in the paper, and 0 is ERM. Of several, validation samples
         choose.
     biased_C : float, default=1e-4
         Inverse strength of the penalty of the biased head.
@@ -33,9 +33,9 @@ class ULAClassifier(LastLayerClassifier):
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=128
-        Rows of a batch.
+        Samples of a batch.
     selection : str or callable, default="auto"
-        How validation rows choose epoch and setting. "auto" is the paper's: the mean accuracy
+        How validation samples choose epoch and setting. "auto" is the paper's: the mean accuracy
         over cells of biased answer and class. A rule of `sklearn_hsfm.selection` gets these cells
         as groups.
     validation_fraction : float, default=0.2
@@ -54,10 +54,10 @@ class ULAClassifier(LastLayerClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     log_prior_ : ndarray of shape (n_classes, n_classes)
-        Logarithm of the share of each class, by column, among training rows for which the biased
-        head says the class of the row.
+        Logarithm of the share of each class, by column, among training samples for which the biased
+        head says the class of the sample.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -74,7 +74,7 @@ class ULAClassifier(LastLayerClassifier):
     The published biased head is linear, too, but on features of self-supervised training, which
     has seen no label. On the features that the head itself is fitted on, its answers are close to
     those of ERM, and where it is right about nearly all of a class, the adjustment is large and
-    leaves the head nothing to learn: the smaller ``tau`` are there for that. One row is added to
+    leaves the head nothing to learn: the smaller ``tau`` are there for that. One sample is added to
     every count of answer and class, so that no share is 0.
 
     References

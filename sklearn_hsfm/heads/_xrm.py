@@ -27,39 +27,39 @@ DECAYS = 1e-4, 1.0
 class XRMClassifier(GroupDROClassifier):
     """XRM and group DRO: infer cells from two heads' mistakes, minimise the worst one's loss.
 
-    Each of two heads trains on a random half of the rows, and where the other half's head is sure
-    of another class than the label says, the label that is worked with becomes that class. So the
-    heads are drawn to the shortcut, and the rows that one of them misreads in the end are those
-    that it hurts. Class and being hurt are the groups of group DRO, on training rows to fit and on
-    validation rows to choose. No group label is used anywhere.
+    Each of two heads trains on a random half of the samples, and where the other half's head is
+    sure of another class than the label says, the label that is worked with becomes that class. So
+    the heads are drawn to the shortcut, and the samples that one of them misclassifies in the end
+    are those that it hurts. Class and being hurt are the groups of group DRO, on training samples
+    to fit and on validation samples to choose. No group label is used anywhere.
 
     Parameters
     ----------
     n_draws : int, default=10
         Draws of rate and weight decay of the two heads; the one that changes most labels is
-        taken, of those in which every class has rows of both kinds.
+        taken, of those in which every class has samples of both kinds.
     twin_epochs : int, default=20
         Epochs of the two heads.
     finder : None or estimator, default=None
         What infers the cells in their place: an estimator with ``fit(X, y)`` and
-        ``predict(X, y)``, the cell of each row, as `~sklearn_hsfm.discovery.ShortcutFinder`.
+        ``predict(X, y)``, the cell of each sample, as `~sklearn_hsfm.discovery.ShortcutFinder`.
     eta : float, default=0.01
         How fast the weights of groups move.
     size_adjustment : float, default=0.0
-        C of the adjustment ``C / sqrt(n_g)`` that is added to the loss of a group of n_g rows.
+        C of the adjustment ``C / sqrt(n_g)`` that is added to the loss of a group of n_g samples.
     l2 : float or tuple of float, default=(1e-4, 1e-2, 1.0)
-        Weight decay of group DRO; of several, validation rows choose.
+        Weight decay of group DRO; of several, validation samples choose.
     lr : float or tuple of float, default=1e-3
         Learning rate of SGD with momentum 0.9.
     epochs : int, default=50
         Epochs, each a candidate.
     batch_size : int, default=128
-        Rows of a batch.
+        Samples of a batch.
     balanced_sampling : bool, default=True
-        Draw rows such that all groups are as likely.
+        Draw samples such that all groups are as likely.
     selection : str or callable, default="auto"
-        How validation rows choose epoch and setting: a rule of `sklearn_hsfm.selection`, to which
-        the inferred cells are the groups. "auto" is the worst cell.
+        How validation samples choose epoch and setting: a rule of `sklearn_hsfm.selection`, to
+        which the inferred cells are the groups. "auto" is the worst cell.
     validation_fraction : float, default=0.2
         Part of ``X`` that is held out to choose when ``fit`` gets no ``X_val``.
     random_state : int, RandomState instance or None, default=None
@@ -76,14 +76,14 @@ class XRMClassifier(GroupDROClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     labels_ : ndarray of shape (n_train,)
-        The cell of each row that trained: ``2 * c``, or ``2 * c + 1`` where a row of class number
-        ``c`` is hurt.
+        The cell of each sample that trained: ``2 * c``, or ``2 * c + 1`` where a sample of class
+        number ``c`` is hurt.
     flip_rate_ : float
         Share of labels that the chosen pair of heads has changed; NaN with a ``finder``.
     group_weights_ : ndarray of shape (n_groups,)
         Weights of the cells after the last epoch of the chosen setting.
     best_params_, best_epoch_, best_score_
-        What the validation rows chose, and its score.
+        What the validation samples chose, and its score.
     cv_results_ : dict of list
         Every setting, its best epoch and score.
     selection_ : str
@@ -103,10 +103,10 @@ class XRMClassifier(GroupDROClassifier):
     Uses validation labels. Groups are ignored.
 
     A step takes the sum over classes, by the label that is worked with, of their mean losses in the
-    batch under the head that owns the row. The other head's probability p of its class then changes
-    that label with probability ``(p - 1 / K) K / (K - 1)`` of K classes. Rates and decays are
-    drawn evenly on a logarithmic scale, from 1e-4 to 1e-2 and from 1e-4 to 1; the published ranges
-    are those of whole networks. A shortcut that is not what heads learn first is not found.
+    batch under the head that owns the sample. The other head's probability p of its class then
+    changes that label with probability ``(p - 1 / K) K / (K - 1)`` of K classes. Rates and decays
+    are drawn evenly on a logarithmic scale, from 1e-4 to 1e-2 and from 1e-4 to 1; the published
+    ranges are those of whole networks. A shortcut that is not what heads learn first is not found.
 
     References
     ----------

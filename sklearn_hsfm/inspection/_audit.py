@@ -141,7 +141,7 @@ def audit(
     of the training parts of the folds; where all and parts disagree, the audit cannot tell. A
     finder needs samples in which the shortcut usually holds, as in training. A fitted classifier
     may be audited on others, as on balanced test samples. Then a class-balanced regression that is
-    cross-fitted on ``X`` tells: where it reads ``X`` better, by two points of class-balanced
+    cross-fitted on ``X`` tells: where it is better on ``X``, by two points of class-balanced
     accuracy and by two standard errors, at the classifier's own best threshold, the verdict is that
     the classifier "reads worse than it could": it leans on what does not hold here, or has seen too
     few samples. Hurt are then those of whom it says less than a repaired head explains.

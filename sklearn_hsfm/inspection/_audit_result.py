@@ -48,7 +48,7 @@ class Audit:
     votes : tuple of int
         In how many of the training parts of the folds a shortcut was found, and of how many.
     gain : tuple of float
-        By how much a head that is cross-fitted on ``X`` reads it better than the fitted
+        By how much a head that is cross-fitted on ``X`` is better on it than the fitted
         classifier, and the standard error; NaN without one.
     cell_names : ndarray of shape (n_cells,)
         Names of the cells: the hurt of each class, then the others; the classes, where nobody is
@@ -196,7 +196,7 @@ class Audit:
         Returns
         -------
         ndarray of shape (n,) or shorter
-            Rows of ``X``.
+            Indices into ``X``.
         """
         rows = np.flatnonzero(self.cell == cell)
         sign = -1 if self.hurt[rows].any() else 1

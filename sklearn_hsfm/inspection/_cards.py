@@ -56,7 +56,7 @@ def sample_cards(rows, material, notes=None):
 
 
 def spread_out(rows, n):
-    """Return ``n`` of some rows at most, at even distances: a choice that knows nothing."""
+    """Return ``n`` of some samples at most, at even distances: a choice that knows nothing."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(int))]
 
 

@@ -7,7 +7,7 @@ from sklearn_hsfm.inspection._kept import check_keeps
 
 
 def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options):
-    """Return generated images of support rows, before and after their edits.
+    """Return generated images of support samples, before and after their edits.
 
     Stable Diffusion unCLIP turns an image embedding of CLIP into an image; the paper's Figure 2
     shows edits this way (Section 5.3). Both images of a pair start from the same noise, so they
@@ -22,7 +22,7 @@ def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options
         A name or folder that diffusers loads (extra ``unclip``), or a pipeline that is loaded
         and on its device.
     rows : sequence of int, default=(0,)
-        Rows of ``support_``.
+        Indices into ``support_``.
     prompt : str, default=""
         Text that guides both images.
     seed : int, default=0
@@ -33,14 +33,14 @@ def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options
     Returns
     -------
     list of tuple
-        Of each row, the PIL images before and after.
+        Of each sample, the PIL images before and after.
 
     Raises
     ------
     ImportError
         If ``pipeline`` is a name and diffusers is not installed.
     ValueError
-        If the estimator has no edited support, it lacks a row, or the pipeline's embeddings have
+        If the estimator has no edited support, it lacks a sample, or the pipeline's embeddings have
         another number of features.
 
     Notes

@@ -17,20 +17,20 @@ from sklearn_hsfm.metrics._groups import group_membership
 
 
 class Bank(NamedTuple):
-    """Real rows that edits are described by.
+    """Real samples that edits are described by.
 
     Attributes
     ----------
     scaler : StandardScaler
-        Fitted on the rows: all that follows is in standard deviations of each feature.
+        Fitted on the samples: all that follows is in standard deviations of each feature.
     Z : ndarray of shape (n_samples, n_features)
-        The rows, standardised.
+        The samples, standardised.
     y : ndarray of shape (n_samples,)
         Class indices.
     names : ndarray of shape (n_cells,)
         Names of the groups, or of the shortcut slices where no groups are known.
     member : sparse bool array of shape (n_samples, n_cells)
-        Which rows are in which.
+        Which samples are in which.
     margin : ndarray of shape (n_samples,)
         How far the initial head speaks for the true class.
     """

@@ -14,14 +14,14 @@ from sklearn_hsfm.metrics._groups import one_per_id
 
 @dataclass(frozen=True)
 class Shift:
-    """Where the nearest real rows lie before and after the edits, of each class.
+    """Where the nearest real samples lie before and after the edits, of each class.
 
     Attributes
     ----------
     names : ndarray of shape (n_values,)
         Groups, or values of an attribute.
     before, after : ndarray of shape (n_classes, n_values)
-        Mean share of the nearest rows that each has.
+        Mean share of the nearest samples that each has.
 
     Examples
     --------
@@ -73,11 +73,11 @@ class EditDescription:
     chance : float
         Standard deviation of that cosine for a random direction, 1 / sqrt(n_features).
     before, after : ndarray of shape (n_support, n_neighbors)
-        The nearest rows of the bank before and after each edit, nearest first.
+        The nearest samples of the bank before and after each edit, nearest first.
     shifts : dict of str to Shift
-        The "group" (or "slice", where no groups are known) and each attribute of those rows.
+        The "group" (or "slice", where no groups are known) and each attribute of those samples.
     concepts : dict of str to ndarray of shape (n_support,)
-        Change of the cosine between a support row and the text embedding of each concept.
+        Change of the cosine between a support sample and the text embedding of each concept.
 
     See Also
     --------
@@ -130,10 +130,10 @@ class EditDescription:
     prefer_skip_nested_validation=True,
 )
 def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=None, n_neighbors=5):
-    """Say what the edits of the support meant, by real rows.
+    """Say what the edits of the support meant, by real samples.
 
     The paper shows edits as generated images (Section 5.3); this says the same without a
-    generator: which real rows a support row was closest to and is now, which groups and
+    generator: which real samples a support sample was closest to and is now, which groups and
     attributes these have, and how far the edit points against the shortcut.
 
     Parameters
@@ -141,8 +141,8 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
     estimator : HSFMClassifier
         Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
     X : array-like of shape (n_samples, n_features)
-        A bank of real rows: those of the test, or of any other images, by the same extractor. A
-        bank of training rows finds each support row itself before its edit.
+        A bank of real samples: those of the test, or of any other images, by the same extractor. A
+        bank of training samples finds each support sample itself before its edit.
     y : array-like of shape (n_samples,)
         Their labels.
     groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
@@ -155,8 +155,8 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
         Text embeddings, where ``X`` are features of CLIP: what ``encode_text`` of the same model
         says of "a photo of a bird on water".
     n_neighbors : int, default=5
-        Real rows before and after each edit, by the cosine of standardised features: edits reach
-        beyond the real rows, where distances say little.
+        Real samples before and after each edit, by the cosine of standardised features: edits reach
+        beyond the real samples, where distances say little.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=No
     Raises
     ------
     ValueError
-        If the estimator has no edited support, lengths or features differ, a class has no rows,
+        If the estimator has no edited support, lengths or features differ, a class has no samples,
         a concept is no finite direction, or ``n_neighbors`` exceeds the bank.
 
     Examples

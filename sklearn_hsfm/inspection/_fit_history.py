@@ -24,7 +24,7 @@ class FitHistoryDisplay:
     lines_ : dict of str to Line2D
         The curves, by their names in ``history``.
     ax_ : ndarray of Axes of shape (2,)
-        Losses above, accuracies on the rows that choose below.
+        Losses above, accuracies on the samples that choose below.
     figure_ : matplotlib Figure
         The figure of ``ax_``.
 

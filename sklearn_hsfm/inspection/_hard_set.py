@@ -13,18 +13,18 @@ from sklearn_hsfm.metrics._columns import check_same_length, one_column, sorted_
 
 
 class HardSetDisplay:
-    """A grid of hard rows, with label, prediction, loss and how often each was mined.
+    """A grid of hard samples, with label, prediction, loss and how often each was mined.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows,)
-        Which rows, hardest first.
+        Which samples, hardest first.
     y_true, y_pred : ndarray of shape (n_rows,)
         Their labels and predictions.
     loss : ndarray of shape (n_rows,)
         Their cross-entropy, in nats.
     pictures : list of ndarray
-        What to draw of each row: an image, or its features as one line.
+        What to draw of each sample: an image, or its features as one line.
     times : ndarray of shape (n_rows,), default=None
         In how many epochs each was mined.
     n_epochs : int, default=None
@@ -64,19 +64,19 @@ class HardSetDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, images=None, n_rows=12, ax=None):
-        """Draw the rows that a fitted classifier mined most often.
+        """Draw the samples that a fitted classifier mined most often.
 
         Parameters
         ----------
         estimator : HSFMClassifier
             Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
         X : array-like of shape (n_samples, n_features)
-            The rows that were mined: what ``fit`` got as ``X_val``, or as ``X`` where it got
+            The samples that were mined: what ``fit`` got as ``X_val``, or as ``X`` where it got
             none.
         y : array-like of shape (n_samples,)
             Their labels.
         images : array, sequence of paths or of images, default=None
-            One a row, as `FeatureExtractor` takes them, or grey ones of shape (n_samples,
+            One for each sample, as `FeatureExtractor` takes them, or grey ones of shape (n_samples,
             height, width); None draws the features.
         n_rows : int, default=12
             How many.
@@ -91,7 +91,7 @@ class HardSetDisplay:
         Raises
         ------
         ValueError
-            If the estimator mined nothing, or rows that ``X`` does not have.
+            If the estimator mined nothing, or samples that ``X`` does not have.
         """
         of_loss = " For the rows of largest loss of any classifier use from_predictions."
         check_keeps(estimator, "hard_indices_", of_loss)
@@ -134,7 +134,7 @@ class HardSetDisplay:
         n_rows=12,
         ax=None,
     ):
-        """Draw the rows of largest loss, those that were mined more often first.
+        """Draw the samples of largest loss, those that were mined more often first.
 
         Parameters
         ----------
@@ -143,17 +143,17 @@ class HardSetDisplay:
         y_proba : array-like of shape (n_samples, n_classes)
             What ``predict_proba`` says.
         images : array, sequence of paths or of images, default=None
-            One a row, as in `from_estimator`.
+            One for each sample, as in `from_estimator`.
         features : array-like of shape (n_samples, n_features), default=None
             What to draw where there are no images.
         classes : array-like of shape (n_classes,), default=None
             Labels in the order of the columns; None takes those of ``y_true``, sorted.
         times : array-like of shape (n_samples,), default=None
-            In how many epochs each row was mined.
+            In how many epochs each sample was mined.
         n_epochs : int, default=None
             Of how many.
         n_rows : int, default=12
-            How many rows to draw.
+            How many samples to draw.
         ax : sequence of matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -209,7 +209,7 @@ class HardSetDisplay:
         return display.plot(ax=ax)
 
     def captions(self):
-        """Return what is written about each row.
+        """Return what is written about each sample.
 
         Returns
         -------

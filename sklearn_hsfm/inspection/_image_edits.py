@@ -137,7 +137,7 @@ def probabilities(estimator, X, classes):
 
 
 def judged(estimator, images, classes, rows, edit, progress, label):
-    """Return the probabilities of ``edit(pixels, row)`` of each row, (n_rows, n_classes)."""
+    """Return the probabilities of ``edit(pixels, row)`` of each sample, (n_rows, n_classes)."""
     proba = np.empty((len(rows), len(classes)))
     for start in bar(progress, range(0, len(rows), _AT_ONCE), desc=label):
         part = rows[start : start + _AT_ONCE]

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def check_images(images, n_samples):
-    """Return images that `picture` takes, one a row; a wrong number of them is an error.
+    """Return images that `picture` takes, one a sample; a wrong number of them is an error.
 
     Grey ones are an array of shape (n, height, width); for others see `FeatureExtractor`.
     """

@@ -220,7 +220,7 @@ class RegionClusters:
     def extra_rows(
         self, extractor, images, y, *, how="swapped", grid=(2, 2), boxes=None, random_state=None
     ):
-        """Return rows for `ExtraRowsClassifier`, in which the clusters pointed to say nothing.
+        """Return samples for `ExtraRowsClassifier`, in which the clusters pointed to say nothing.
 
         Parameters
         ----------

@@ -65,8 +65,8 @@ def find_regions(
     """Find what in the images misleads a classifier: clusters of regions, ranked as RaVL does.
 
     Every image is cut into regions, their features are clustered, and a cluster is pointed to if
-    images of one class are read worse with it, those of another better, and errors come from its
-    regions. Give images that the classifier was not fitted on.
+    images of one class are misclassified more often with it, those of another less, and errors come
+    from its regions. Give images that the classifier was not fitted on.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def find_regions(
     Returns
     -------
     RegionClusters
-        Prints as text; has the regions and scores of each cluster, and rows for a repair.
+        Prints as text; has the regions and scores of each cluster, and samples for a repair.
 
     Raises
     ------
@@ -121,9 +121,9 @@ def find_regions(
 
     Notes
     -----
-    Of class c, let a and n be the accuracy on, and the number of, images with (1) and without (0)
-    a region of the cluster. The *gap* is ``2 min(n1, n0) / (n1 + n0) * (a1 - a0)``, and clusters
-    rank by the sum of its absolute values over classes. The *influence* is, of the misread images
+    Of class c, let a and n be the accuracy on, and the number of, images with (1) and without (0) a
+    region of the cluster. The *gap* is ``2 min(n1, n0) / (n1 + n0) * (a1 - a0)``, and clusters rank
+    by the sum of its absolute values over classes. The *influence* is, of the misclassified images
     of a class with a negative gap that have the region, the share in which the region that speaks
     most for the predicted class belongs to the cluster; of several classes the largest [1]_.
 

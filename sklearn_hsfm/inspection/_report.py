@@ -96,7 +96,7 @@ def report(
     estimator : classifier, Pipeline or search
         Fitted. Any linear one is reported; `HSFMClassifier` with its history and its edits.
     X_test : array-like
-        What its ``predict`` takes, of rows that neither trained nor chose it.
+        What its ``predict`` takes, of samples that neither trained nor chose it.
     y_test : array-like of shape (n_samples,)
         Their labels.
     groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
@@ -109,8 +109,8 @@ def report(
         Fitted ones to compare with, such as ``{"ERM": erm, "class-balanced": balanced}``; None is
         the head that ``estimator`` started from, if it keeps one.
     X_val, y_val, images_val : array-like, default=None
-        The rows that an `HSFMClassifier` mined, to show its hard set: what ``fit`` got as
-        ``X_val``, or as ``X`` where it got none. Without them the page shows the test rows of
+        The samples that an `HSFMClassifier` mined, to show its hard set: what ``fit`` got as
+        ``X_val``, or as ``X`` where it got none. Without them the page shows the test samples of
         largest loss.
     title : str, default="Where the classifier fails, and why"
         Heading of the page.

@@ -9,9 +9,9 @@ _MOST_CLASSES = 10  # that a legend can name, and colours tell apart
 
 
 class SupportEditDisplay:
-    """Arrows from each support row to what it was edited into, in a plane one can read.
+    """Arrows from each support sample to what it was edited into, in a plane one can read.
 
-    Each row is seen from its own class: to the right lies the group of the class that the
+    Each sample is seen from its own class: to the right lies the group of the class that the
     initial head finds easiest, to the left the one it finds hardest; up is away from the other
     classes. Units are standard deviations of the features.
 
@@ -22,7 +22,7 @@ class SupportEditDisplay:
     y : ndarray of shape (n_support,)
         Labels of the support.
     bank : ndarray of shape (n_samples, 2)
-        Coordinates of real rows, each seen from its class.
+        Coordinates of real samples, each seen from its class.
     towards : dict
         Of each label, the names of its easiest and its hardest group.
 
@@ -69,7 +69,7 @@ class SupportEditDisplay:
         estimator : HSFMClassifier
             Fitted; of an `HSFMClassifierCV` what its ``refit_best`` returns.
         X : array-like of shape (n_samples, n_features)
-            Real rows that give the directions, such as those of the test.
+            Real samples that give the directions, such as those of the test.
         y : array-like of shape (n_samples,)
             Their labels.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups), default=None
@@ -86,7 +86,7 @@ class SupportEditDisplay:
         Raises
         ------
         ValueError
-            If the estimator has no edited support, or a class has no rows or no two groups.
+            If the estimator has no edited support, or a class has no samples or no two groups.
         """
         bank = make_bank(estimator, X, y, groups)
         found = directions(bank, len(estimator.classes_))

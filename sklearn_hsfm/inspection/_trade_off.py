@@ -132,7 +132,7 @@ class TradeOffDisplay:
         y_true : array-like of shape (n_samples,)
             Labels.
         first, second : array-like of shape (n_samples,) or (n_samples, n_classes)
-            What the two heads' ``decision_function`` says of each row.
+            What the two heads' ``decision_function`` says of each sample.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups)
             Group ids, or boolean membership.
         classes : array-like of shape (n_classes,), default=None

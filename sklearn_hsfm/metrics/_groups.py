@@ -12,7 +12,7 @@ from sklearn_hsfm.metrics._columns import (
 
 
 def groups_from_attributes(y, **attributes):
-    """Return one readable group id a row: each combination of class and attributes.
+    """Return one readable group id a sample: each combination of class and attributes.
 
     The ids are text, so they mean the same in every split, whichever combinations it has.
 
@@ -73,7 +73,7 @@ def group_membership(groups, n_samples, name="groups"):
 
 
 def one_per_id(ids, name):
-    """Return the ids that occur, sorted, and the rows of each, as `group_membership` does."""
+    """Return the ids that occur, sorted, and the samples of each, as `group_membership` does."""
     ids = one_column(ids, name)
     names, index = sorted_values(ids, name, return_inverse=True)
     rows = np.ones(len(ids), dtype=bool), index, np.arange(len(ids) + 1)

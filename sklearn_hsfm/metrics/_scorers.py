@@ -19,7 +19,7 @@ class GroupScorer:
     Parameters
     ----------
     metric : callable
-        ``metric(y_true, y_pred) -> float``, called on the rows of each group.
+        ``metric(y_true, y_pred) -> float``, called on the samples of each group.
     reduce : callable, default=min
         Turns the list of group values into one number.
 
@@ -99,7 +99,7 @@ def make_group_scorer(metric, reduce=min):
     Parameters
     ----------
     metric : callable
-        ``metric(y_true, y_pred) -> float``, called on the rows of each group.
+        ``metric(y_true, y_pred) -> float``, called on the samples of each group.
     reduce : callable, default=min
         Turns the list of group values into one number; greater must be better.
 

@@ -23,9 +23,9 @@ class GroupScores:
     group : ndarray of shape (n_groups,)
         Ids, sorted, or the names of the membership columns.
     count : ndarray of shape (n_groups,)
-        Rows of each group.
+        Samples of each group.
     accuracy, low, high : ndarray of shape (n_groups,)
-        Accuracy and the ends of its interval; NaN for a group without rows.
+        Accuracy and the ends of its interval; NaN for a group without samples.
     worst_group : object
         Id of the group with the lowest accuracy, the first of equals.
     worst : float
@@ -34,11 +34,11 @@ class GroupScores:
         Interval of the lowest accuracy over groups; the ends of the worst group's own
         interval when ``interval="wilson"``.
     average : float
-        Plain accuracy: every row counts the same.
+        Plain accuracy: every sample counts the same.
     train_weighted_average : float
-        Group accuracies weighted by the groups' shares of the *training* rows, as most
+        Group accuracies weighted by the groups' shares of the *training* samples, as most
         papers on Waterbirds report it. NaN without ``train_groups``, or when a training
-        group has no rows here.
+        group has no samples here.
     group_mean : float
         Unweighted mean over groups, called adjusted accuracy elsewhere.
     """
@@ -105,11 +105,11 @@ def group_scores(
     groups : array-like of shape (n_samples,) or (n_samples, n_groups)
         Group ids of any kind, or boolean membership of groups that may overlap.
     train_groups : array-like, default=None
-        Groups of the training rows, in the same form; they give the weights of
+        Groups of the training samples, in the same form; they give the weights of
         ``train_weighted_average``.
     interval : {"wilson", "bootstrap"}, default="wilson"
-        Wilson's score interval, which stays inside [0, 1] and honest at one row, or
-        percentiles of the bootstrap that resamples rows within groups, which also covers
+        Wilson's score interval, which stays inside [0, 1] and honest at one sample, or
+        percentiles of the bootstrap that draws samples again within groups, which also covers
         the minimum over groups.
     confidence : float, default=0.95
         Coverage of the intervals.
@@ -128,7 +128,7 @@ def group_scores(
     ValueError
         If lengths differ, labels are such that `sklearn.metrics.accuracy_score` refuses them, a
         label or an id is missing (None, NaN or NA), ids have no order, a membership matrix is
-        not boolean, no group has a row, or no training group is one of the groups.
+        not boolean, no group has a sample, or no training group is one of the groups.
     TypeError
         If labels are of a type that has no order, as in `sklearn.metrics.accuracy_score`.
 
@@ -175,7 +175,7 @@ def worst_group_accuracy_score(y_true, y_pred, groups):
     y_true, y_pred : array-like of shape (n_samples,)
         Labels and predictions.
     groups : array-like of shape (n_samples,) or (n_samples, n_groups)
-        Group ids of any kind, or boolean membership; groups without rows are passed over.
+        Group ids of any kind, or boolean membership; groups without samples are passed over.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def worst_group_accuracy_score(y_true, y_pred, groups):
 
 
 def lowest_accuracy(hit, groups):
-    """Return the lowest accuracy over groups, of rows that are known to be hit or missed."""
+    """Return the lowest accuracy over groups, of samples that are known to be hit or missed."""
     _, member = group_membership(groups, len(hit))
     return float(np.nanmin(_accuracies(hit, member)[1]))
 
@@ -239,7 +239,7 @@ def worst_class_accuracy_score(y_true, y_pred):
 def macro_std_score(y_true, y_pred, groups, *, weights="size", ddof=0):
     """Return the spread of accuracy between the groups of a class, averaged over classes.
 
-    With n_cg rows of class c in group g, accuracies a_cg and weights w_cg that sum to one
+    With n_cg samples of class c in group g, accuracies a_cg and weights w_cg that sum to one
     in each class, it is the mean over classes of
     ``sqrt(sum_g w_cg * (a_cg - sum_g w_cg a_cg)**2)`` [1]_.
 
@@ -250,7 +250,7 @@ def macro_std_score(y_true, y_pred, groups, *, weights="size", ddof=0):
     groups : array-like of shape (n_samples,) or (n_samples, n_groups)
         Group ids of any kind, or boolean membership.
     weights : {"size", "uniform"}, default="size"
-        Weigh the groups of a class by their rows, or equally.
+        Weigh the groups of a class by their samples, or equally.
     ddof : {0, 1}, default=0
         With 1, the variance over the M groups of a class is multiplied by M / (M - 1); the
         paper's abstract does not say which it uses.
