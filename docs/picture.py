@@ -30,7 +30,7 @@ groups, counts = np.unique(data.groups_train, return_counts=True)
 for k, (ax, group) in enumerate(zip(left.subplots(2, 2).ravel(), groups, strict=True)):
     row = np.flatnonzero(data.groups_train == group)[0]
     ax.imshow(data.X_train[row].reshape(16, 8), cmap="gray")
-    ax.set_title(f"{group}\n{counts[k]} training rows", fontsize="small")
+    ax.set_title(f"{group}\n{counts[k]} training samples", fontsize="small")
     ax.set_axis_off()
 GroupAccuracyDisplay.from_estimator(
     {"ERM": erm, "HSFMClassifierCV": hsfm},

@@ -3,7 +3,7 @@ Repair a classifier that leans on a shortcut
 ============================================
 
 Digit dominoes stack two handwritten digits. The upper one gives the class, even or odd. The lower
-one, 0 or 1, gives it away in 97 % of the training rows, and says nothing in the test rows.
+one, 0 or 1, gives it away in 97 % of the training samples, and says nothing in the test samples.
 """
 
 from sklearn.linear_model import LogisticRegression
@@ -26,8 +26,8 @@ erm.fit(data.X_train, data.y_train)
 print(group_scores(data.y_test, erm.predict(data.X_test), data.groups_test))
 
 # %%
-# :class:`~sklearn_hsfm.HSFMClassifierCV` needs validation rows in which the shortcut does not hold
-# throughout, and their labels. It is told nothing of the lower digit.
+# :class:`~sklearn_hsfm.HSFMClassifierCV` needs validation samples in which the shortcut does not
+# hold throughout, and their labels. It is told nothing of the lower digit.
 
 hsfm = HSFMClassifierCV(n_repeats=1, random_state=0)
 hsfm.fit(data.X_train, data.y_train, data.X_val, data.y_val)

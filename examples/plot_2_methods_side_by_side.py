@@ -3,7 +3,7 @@ Methods side by side
 ====================
 
 All last-layer methods share one ``fit``, so that a comparison is a loop. ``uses`` says which labels
-each may use beyond those of the training rows: compare methods that know the same.
+each may use beyond those of the training samples: compare methods that know the same.
 """
 
 from sklearn.linear_model import LogisticRegression
@@ -28,7 +28,7 @@ for name, method in methods.items():
     )
 
 # %%
-# Here half of the validation rows contradict the shortcut. Refitting on such rows is most of the
-# repair, and every method that does so comes close to the others.
+# Here half of the validation samples contradict the shortcut. Refitting on such samples is most of
+# the repair, and every method that does so comes close to the others.
 
 GroupAccuracyDisplay.from_estimator(fitted, data.X_test, data.y_test, data.groups_test)

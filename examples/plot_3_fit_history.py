@@ -2,7 +2,7 @@
 What a fit did, and which epoch it kept
 =======================================
 
-Each epoch mines the hard rows of every class, edits the support for them, and moves the head.
+Each epoch mines the hard samples of every class, edits the support for them, and moves the head.
 """
 
 import numpy as np
@@ -18,16 +18,16 @@ clf = HSFMClassifier(random_state=0).fit(**fit)
 FitHistoryDisplay.from_estimator(clf)
 
 # %%
-# By default a third of the validation rows chooses the epoch and is never mined. As published, the
-# same rows do both: what is scored was fitted.
+# By default a third of the validation samples chooses the epoch and is never mined. As published,
+# the same samples do both: what is scored was fitted.
 
 as_published = HSFMClassifier(random_state=0, selection_fraction=None).fit(**fit)
 FitHistoryDisplay.from_estimator(as_published)
 
 # %%
-# How well does the accuracy that chose the epoch tell the accuracy on the test rows?
+# How well does the accuracy that chose the epoch tell the accuracy on the test samples?
 
-for name, model in {"a third chooses": clf, "all rows do both": as_published}.items():
+for name, model in {"a third chooses": clf, "all samples do both": as_published}.items():
     on_validation = model.history_["accuracy"][np.array(model.best_epoch_)]
     on_test = group_scores(data.y_test, model.predict(data.X_test), data.groups_test).average
-    print(f"{name}: {on_validation:.3f} on validation rows, {on_test:.3f} on test rows")
+    print(f"{name}: {on_validation:.3f} on validation samples, {on_test:.3f} on test samples")

@@ -1,9 +1,9 @@
 """
-The rows that were mined
-========================
+The samples that were mined
+===========================
 
-The hard set is what the edits are for. Look at it: it holds the rows that contradict the shortcut,
-and also whatever is mislabelled or hard to read.
+The hard set is what the edits are for. Look at it: it holds the samples that contradict the
+shortcut, and also whatever is mislabelled or hard to read.
 """
 
 import numpy as np
@@ -25,4 +25,4 @@ contradicts = np.array([g in ("y=0 lower=1", "y=1 lower=0") for g in data.groups
 for epoch in (0, clf.n_iter_ - 1):
     share = contradicts[clf.hard_indices_[epoch]].mean()
     print(f"epoch {epoch + 1}: {share:.0%} of the hard set contradicts the shortcut")
-print(f"of all validation rows: {contradicts.mean():.0%}")
+print(f"of all validation samples: {contradicts.mean():.0%}")

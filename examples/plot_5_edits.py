@@ -2,7 +2,7 @@
 What the edits meant
 ====================
 
-HSFM edits a few training rows in feature space. Which way did they move?
+HSFM edits a few training samples in feature space. Which way did they move?
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,8 @@ clf = HSFMClassifier(random_state=0)
 clf.fit(data.X_train, data.y_train, data.X_val, data.y_val)
 
 # %%
-# The test rows say it: which of them lie in the direction of a support row, before and after. The
-# cosine is 1 for an edit that moves straight against the shortcut of its class.
+# The test samples say it: which of them lie in the direction of a support sample, before and after.
+# The cosine is 1 for an edit that moves straight against the shortcut of its class.
 
 lower = np.array([g[-1] for g in data.groups_test])
 edits = describe_edits(
@@ -28,7 +28,7 @@ print(edits)
 
 # %%
 # In the plane of label and shortcut. Edits are learned for the head, not to look real: they reach
-# far beyond the real rows.
+# far beyond the real samples.
 
 SupportEditDisplay.from_estimator(clf, data.X_test, data.y_test, data.groups_test)
 

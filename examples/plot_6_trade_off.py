@@ -3,7 +3,7 @@ Between average and worst group
 ===============================
 
 Heads are linear, so any mixture of two is a head. The path from ERM to a repaired head shows what
-the worst group costs the average, where the test rows are as skewed as the training rows.
+the worst group costs the average, where the test samples are as skewed as the training samples.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn_hsfm.inspection import TradeOffDisplay
 data = make_spurious_features(n_test=4000, core=1.5, random_state=0)
 
 # %%
-# Test rows with the shortcut of the training rows: 95 % agree with it.
+# Test samples with the shortcut of the training samples: 95 % agree with it.
 
 rng = np.random.RandomState(0)
 agrees = data.groups_test // 2 == data.groups_test % 2

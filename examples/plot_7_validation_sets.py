@@ -1,9 +1,9 @@
 """
-What validation rows are worth
-==============================
+What validation samples are worth
+=================================
 
-Repair needs validation rows that contradict the shortcut. Where they are few, labels alone do not
-point them out, and group labels do.
+Repair needs validation samples that contradict the shortcut. Where they are few, labels alone do
+not point them out, and group labels do.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ METHODS = {
 
 
 def worst(method, groups, share, seed):
-    """Return the worst-group accuracy with a share of validation rows against the shortcut."""
+    """Return the worst-group accuracy with a share of validation samples against the shortcut."""
     data = make_spurious_features(n_val=3000, n_test=2000, random_state=seed)
     rng = np.random.RandomState(seed)
     against = data.groups_val // 2 != data.groups_val % 2
@@ -40,13 +40,13 @@ def worst(method, groups, share, seed):
 
 
 # %%
-# Always 300 validation rows; mean and standard deviation over three seeds.
+# Always 300 validation samples; mean and standard deviation over three seeds.
 
 figure, ax = plt.subplots(layout="constrained")
 for name, (method, groups) in METHODS.items():
     runs = np.array([[worst(method, groups, s, seed) for s in SHARES] for seed in SEEDS])
     ax.errorbar(SHARES, runs.mean(axis=0), runs.std(axis=0), capsize=3, marker="o", label=name)
-ax.set(xscale="log", xlabel="share of validation rows against the shortcut")
+ax.set(xscale="log", xlabel="share of validation samples against the shortcut")
 ax.set_xticks(SHARES, [f"{s:.0%}" for s in SHARES])
 ax.minorticks_off()
 ax.set_ylabel("worst-group accuracy")

@@ -2,7 +2,7 @@
 Pipelines and searches
 ======================
 
-Validation rows travel through a pipeline, and groups to a scorer, by scikit-learn's metadata
+Validation samples travel through a pipeline, and groups to a scorer, by scikit-learn's metadata
 routing.
 """
 
@@ -38,8 +38,9 @@ with sklearn.config_context(enable_metadata_routing=True):
     )
 
 # %%
-# The folds are training rows, of which few contradict the shortcut, so the worst group is a noisy
-# judge: mind the deviations. :class:`~sklearn_hsfm.HSFMClassifierCV` judges on validation rows.
+# The folds are training samples, of which few contradict the shortcut, so the worst group is a
+# noisy judge: mind the deviations. :class:`~sklearn_hsfm.HSFMClassifierCV` judges on validation
+# samples.
 
 columns = ["param_head__Khard", "param_head__inner_lr", "mean_test_worst", "std_test_worst"]
 print(pd.DataFrame(search.cv_results_)[[*columns, "mean_test_average"]].round(3).to_string())

@@ -23,7 +23,7 @@ groups = groups_from_attributes(data.y_test, attribute=data.groups_test % 3)
 GroupAccuracyDisplay.from_estimator({"ERM": erm, "HSFM": hsfm}, data.X_test, data.y_test, groups)
 
 # %%
-# Groups may overlap: as a boolean matrix, here "any row of class 0" and "attribute 2".
+# Groups may overlap: as a boolean matrix, here "any sample of class 0" and "attribute 2".
 
 overlapping = (data.y_test == 0, data.groups_test % 3 == 2)
 for name, model in {"ERM": erm, "HSFM": hsfm}.items():

@@ -383,7 +383,7 @@ def test_names_are_drawn_as_they_are(name):
     assert not any(matplotlib.cbook.is_math_text(t.get_text()) for t in shown)
     texts = [t.get_text().replace(r"\$", "$").removeprefix("\u200b") for t in shown]
     assert any(t.startswith(f"{name}: worst") for t in texts)  # of the legend
-    assert any(t.startswith(f"{name}\n2 rows") for t in texts)  # of a tick
+    assert any(t.startswith(f"{name}\n2 samples") for t in texts)  # of a tick
 
 
 def test_values_that_nothing_can_be_drawn_of(data):

@@ -150,7 +150,7 @@ class GroupAccuracyDisplay:
                 bars[worst].set_hatch("///")
                 bars[worst].set_edgecolor("0.3")
             self.bars_[method] = bars
-        labels = [f"{plain(g)}\n{n} rows" for g, n in zip(names, counts, strict=True)]
+        labels = [f"{plain(g)}\n{n} samples" for g, n in zip(names, counts, strict=True)]
         self.ax_.set_yticks(np.arange(len(names)), labels)
         self.ax_.set_ylim(len(names) - 0.4, -0.6)  # the first group, and the first method, on top
         self.ax_.set(xlim=(0, 1), xlabel="accuracy (hatched: the worst group)")
