@@ -1,11 +1,16 @@
 """How Sphinx builds the site; the command is in the README."""
 
+import importlib
+import pkgutil
+import re
 import tomllib
 from pathlib import Path
 
 import matplotlib
 from docutils import nodes
+from sphinx import addnodes
 
+import sklearn_hsfm
 from sklearn_hsfm import __version__
 
 matplotlib.use("agg")
@@ -71,6 +76,33 @@ def keep_numbers_whole(app, doctree):
                 text.parent.replace(text, nodes.Text(text.replace(" ± ", "\u00a0±\u00a0")))
 
 
+def pages_of_names():
+    """Return public names that are no words, as `HSFMClassifier`, with what they are in full."""
+    rooms = [n for _, n, _ in pkgutil.iter_modules(sklearn_hsfm.__path__) if n[0] != "_"]
+    return {
+        name: f"{room}.{name}"
+        for room in (*(f"sklearn_hsfm.{n}" for n in rooms), "sklearn_hsfm")
+        for name in importlib.import_module(room).__all__
+        if re.search(r"^[A-Z].*[a-z]|[a-z]_[a-z]", name) and not name.startswith("_")
+    }
+
+
+PAGES = pages_of_names()
+
+
+def link_names(app, doctree):
+    """Let names of the package that stand in prose point at their page of the reference."""
+    for literal in list(doctree.findall(nodes.literal)):
+        full = PAGES.get(literal.astext())
+        if full and not isinstance(literal.parent, nodes.reference | addnodes.pending_xref):
+            link = addnodes.pending_xref(
+                "", refdomain="py", reftype="obj", reftarget=full, refdoc=app.env.docname
+            )
+            literal.replace_self(link)
+            link += literal
+
+
 def setup(app):
     """Connect what is done to the pages."""
     app.connect("doctree-read", keep_numbers_whole)
+    app.connect("doctree-read", link_names)
