@@ -1,4 +1,4 @@
-"""Which covariates to trust in an environment, told from its unlabelled rows (EACS)."""
+"""Which covariates to trust in an environment, told from its unlabelled samples (EACS)."""
 
 from sklearn_hsfm.environments._classifier import EnvironmentAdaptiveClassifier
 from sklearn_hsfm.environments._regressor import EnvironmentAdaptiveRegressor

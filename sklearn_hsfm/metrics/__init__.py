@@ -1,8 +1,8 @@
 """Accuracy by group: tables, worst groups, the averages that get confused, scorers.
 
-A *group* is any subset of rows whose accuracy matters, usually the rows that share a class
-and an attribute. Everywhere, ``groups`` is either one id a row, of any kind (integers with
-gaps, strings), or a boolean membership matrix of shape (n_samples, n_groups), whose groups
+A *group* is any set of samples whose accuracy matters, usually those that share a class and an
+attribute. Everywhere, ``groups`` is either one id a sample, of any kind (integers with gaps,
+strings), or a boolean membership matrix of shape (n_samples, n_groups), whose groups
 may overlap and may be empty; the columns of a DataFrame name them.
 """
 
