@@ -47,6 +47,8 @@ sphinx_gallery_conf = {
 
 myst_heading_anchors = 3  # pages may point at each other's headings
 
+autodoc_typehints = "none"  # the docstrings say what comes in, and in which shape
+
 html_title = f"{project} {__version__}"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {

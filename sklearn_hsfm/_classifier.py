@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -20,7 +21,8 @@ from sklearn_hsfm._linear_head import (
     one_row_for_two_classes,
     to_raw,
 )
-from sklearn_hsfm._validation_set import check_training_rows, split_validation
+from sklearn_hsfm._typing import ArrayLike, Device, Head, RandomStateLike, Selection
+from sklearn_hsfm._validation_set import ValidationSet, check_training_rows, split_validation
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _COUNT = [Interval(Integral, 1, None, closed="left")]
@@ -169,6 +171,18 @@ or callable, default="auto"
     True
     """
 
+    init_coef_: np.ndarray
+    init_intercept_: np.ndarray
+    support_: np.ndarray
+    support_init_: np.ndarray
+    support_y_: np.ndarray
+    support_indices_: np.ndarray
+    hard_indices_: np.ndarray
+    history_: dict[str, np.ndarray]
+    best_epoch_: int
+    selection_: str
+    n_iter_: int
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
 
     # Requested by default, so that users of metadata routing need no set_fit_request.
@@ -198,24 +212,24 @@ or callable, default="auto"
     def __init__(
         self,
         *,
-        support_per_class=32,
-        T=15,
-        KH=15,
-        Khard=64,
-        epochs=40,
-        inner_lr=3e-4,
-        outer_lr=0.1,
-        standardize=True,
-        init_head=None,
-        selection="auto",
-        selection_fraction=1 / 3,
-        place_threshold=True,
-        validation_fraction=0.2,
-        clip_norm=10.0,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
+        support_per_class: int = 32,
+        T: int = 15,
+        KH: int = 15,
+        Khard: int = 64,
+        epochs: int = 40,
+        inner_lr: float = 3e-4,
+        outer_lr: float = 0.1,
+        standardize: bool = True,
+        init_head: Head | None = None,
+        selection: Selection = "auto",
+        selection_fraction: float | None = 1 / 3,
+        place_threshold: bool = True,
+        validation_fraction: float = 0.2,
+        clip_norm: float | None = 10.0,
+        device: Device = "auto",
+        dtype: Literal["float32", "float64"] = "float32",
+        random_state: RandomStateLike = None,
+        verbose: int = 0,
     ):
         self.support_per_class = support_per_class
         self.T = T
@@ -237,7 +251,15 @@ or callable, default="auto"
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_val=None, y_val=None, *, groups_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | ValidationSet | None = None,
+        y_val: ArrayLike | None = None,
+        *,
+        groups_val: ArrayLike | None = None,
+    ) -> Self:
         """Edit a support set drawn from ``X`` for the hard samples of ``X_val``.
 
         Parameters

@@ -1,6 +1,8 @@
 """HSFMClassifierCV: cross-fitted settings, the good ones averaged, nothing to tune."""
 
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -43,7 +45,8 @@ from sklearn_hsfm._reweighting import (
     repair_by_groups,
     validation_differs,
 )
-from sklearn_hsfm._validation_set import check_training_rows, split_validation
+from sklearn_hsfm._typing import ArrayLike, Device, Head, Progress, RandomStateLike
+from sklearn_hsfm._validation_set import ValidationSet, check_training_rows, split_validation
 from sklearn_hsfm._verdict import VerdictMixin
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.metrics._groups import group_membership
@@ -238,6 +241,24 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
     True
     """
 
+    init_coef_: np.ndarray
+    init_intercept_: np.ndarray
+    heads_: np.ndarray
+    verdict_: str
+    reason_: str
+    cell_scores_: dict[str, np.ndarray]
+    best_score_: float
+    best_cell_: str
+    best_score_interval_: tuple[float, float]
+    labels_used_: str
+    finder_: ShortcutFinder | None
+    cv_results_: dict[str, np.ndarray]
+    best_params_: dict[str, Any]
+    scoring_: str
+    slices_: np.ndarray
+    doubtful_: np.ndarray
+    n_splits_: int
+
     uses = LabelUse(training_groups=True, validation_labels=True, validation_groups_select=True)
 
     # Requested by default, so that users of metadata routing need no set_fit_request.
@@ -269,22 +290,22 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
 
     def __init__(
         self,
-        param_grid="default",
+        param_grid: dict[str, Any] | list[dict[str, Any]] | Literal["default"] = "default",
         *,
-        cv=2,
-        n_repeats=3,
-        scoring="auto",
-        support_per_class="auto",
-        T=5,
-        KH=5,
-        Khard=32,
-        epochs=30,
-        init_head=None,
-        device="auto",
-        dtype="float32",
-        n_jobs=None,
-        random_state=None,
-        progress="auto",
+        cv: int = 2,
+        n_repeats: int = 3,
+        scoring: str | Callable[..., Any] = "auto",
+        support_per_class: int | Literal["auto"] = "auto",
+        T: int = 5,
+        KH: int = 5,
+        Khard: int = 32,
+        epochs: int = 30,
+        init_head: Head | None = None,
+        device: Device = "auto",
+        dtype: Literal["float32", "float64"] = "float32",
+        n_jobs: int | None = None,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.param_grid = param_grid
         self.cv = cv
@@ -303,7 +324,16 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | ValidationSet | None = None,
+        y_val: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        groups_val: ArrayLike | None = None,
+    ) -> Self:
         """Repair by the validation samples where they show what hurts, else by all samples.
 
         Parameters
@@ -358,7 +388,7 @@ class HSFMClassifierCV(RefitMixin, VerdictMixin, LinearHeadMixin, ClassifierMixi
         self._say()
         return self
 
-    def decision_spread(self, X):
+    def decision_spread(self, X: ArrayLike) -> np.ndarray:
         """Return how far the selected heads disagree on each sample.
 
         Parameters

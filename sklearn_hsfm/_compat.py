@@ -1,9 +1,23 @@
 """The one place that imports names scikit-learn keeps private, stable from 1.6 to 1.9."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.utils import _param_validation, validation
-from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
+from sklearn.utils._param_validation import HasMethods, StrOptions
+
+if TYPE_CHECKING:  # scikit-learn's have no types, and would take them from what they decorate
+    _F = TypeVar("_F", bound=Callable[..., Any])
+
+    def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_F], _F]: ...
+
+    def validate_params(
+        parameter_constraints: dict[str, Any], *, prefer_skip_nested_validation: bool
+    ) -> Callable[[_F], _F]: ...
+else:
+    from sklearn.base import _fit_context
+    from sklearn.utils._param_validation import validate_params
 
 __all__ = [
     "HasMethods",

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
+from sklearn_hsfm._typing import ArrayLike, Dtype, Linear
 from sklearn_hsfm._version import VersionMixin
 
 _AT_ONCE_BYTES = 2**29  # of rows; more are read in chunks
@@ -23,7 +24,13 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
     so a fitted model predicts the same on every machine and needs no torch.
     """
 
-    def decision_function(self, X):
+    classes_: np.ndarray
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the logits of each sample.
 
         Parameters
@@ -53,7 +60,7 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
             )
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -72,7 +79,7 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
             return np.column_stack([1 - positive, positive])
         return softmax(logits)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class of each sample.
 
         Parameters
@@ -89,7 +96,7 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
         index = logits.argmax(1) if logits.ndim == 2 else (logits > 0).astype(np.intp)
         return self.classes_[index]
 
-    def to_torch(self, dtype="float32"):
+    def to_torch(self, dtype: Dtype = "float32") -> Linear:
         """Return the head as a layer of torch, one row a class.
 
         Parameters

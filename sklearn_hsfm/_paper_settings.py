@@ -1,5 +1,7 @@
 """The published hyper-parameters, Tables 11 to 13."""
 
+from typing import Any, Literal
+
 _NAMES = ("support_per_class", "T", "inner_lr", "outer_lr", "KH", "Khard", "epochs")
 _TABLES = {
     "resnet50": {  # Table 11
@@ -21,7 +23,10 @@ _TABLES = {
 }
 
 
-def paper_settings(dataset, backbone="resnet50"):
+def paper_settings(
+    dataset: Literal["waterbirds", "celeba", "metashift", "dominoes"],
+    backbone: Literal["resnet50", "vit_b_16", "convnext"] = "resnet50",
+) -> dict[str, Any]:
     """Return the published hyper-parameters as arguments of `HSFMClassifier`.
 
     With them, ``standardize=False``, the head of the fine-tuned network as ``init_head`` and

@@ -8,12 +8,22 @@ from sklearn_hsfm._classifier import HSFMClassifier
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import fitted_scaler, to_raw
+from sklearn_hsfm._typing import ArrayLike
+from sklearn_hsfm._validation_set import ValidationSet
 
 
 class RefitMixin:
     """One fit of what `HSFMClassifierCV` cross-fitted."""
 
-    def refit_best(self, X, y, X_val, y_val=None, *, groups_val=None):
+    def refit_best(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | ValidationSet,
+        y_val: ArrayLike | None = None,
+        *,
+        groups_val: ArrayLike | None = None,
+    ) -> HSFMClassifier:
         """Return one `HSFMClassifier` of the best setting, whose edits and history can be seen.
 
         The average is of heads of many supports, of which none is kept. This fits the setting of

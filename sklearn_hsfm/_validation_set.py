@@ -12,6 +12,7 @@ from sklearn_hsfm._choosing.folds import keep_both_sides, stratified_part
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._labels import check_labels_compare, class_indices, encoded_labels
 from sklearn_hsfm._looks_alike import warn_unlike
+from sklearn_hsfm._typing import ArrayLike
 from sklearn_hsfm.metrics._groups import group_membership
 
 
@@ -42,9 +43,9 @@ class ValidationSet:
     2
     """
 
-    X: object
-    y: object
-    groups: object = None
+    X: ArrayLike
+    y: ArrayLike
+    groups: ArrayLike | None = None
 
 
 class Split(NamedTuple):

@@ -20,7 +20,7 @@ NOT_SHOWN = "no repair shown to help"
 class VerdictMixin:
     """What `HSFMClassifierCV` reports of a fit."""
 
-    def summary(self):
+    def summary(self) -> str:
         """Return what was found and done, with accuracies before and after, as text.
 
         Returns

@@ -22,7 +22,7 @@ from sklearn_hsfm.metrics._scores import lowest_accuracy
 __all__ = ["RULES", "accuracy", "last", "tail_loss", "worst_class", "worst_group"]
 
 
-def worst_group(y, log_proba, groups):
+def worst_group(y: np.ndarray, log_proba: np.ndarray, groups: np.ndarray) -> float:
     """Return the accuracy of the worst group: the published rule; needs groups.
 
     Parameters
@@ -57,7 +57,7 @@ def worst_group(y, log_proba, groups):
     return lowest_accuracy(log_proba.argmax(axis=1) == y, groups)
 
 
-def worst_class(y, log_proba, groups=None):
+def worst_class(y: np.ndarray, log_proba: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return the accuracy of the worst class; uses no groups.
 
     Parameters
@@ -93,7 +93,7 @@ def worst_class(y, log_proba, groups=None):
     return float(np.min(hits[count > 0] / count[count > 0]))
 
 
-def accuracy(y, log_proba, groups=None):
+def accuracy(y: np.ndarray, log_proba: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return the plain accuracy; uses no groups.
 
     Parameters
@@ -130,7 +130,9 @@ def accuracy(y, log_proba, groups=None):
 @validate_params(
     {"fraction": [Interval(Real, 0, 1, closed="right")]}, prefer_skip_nested_validation=True
 )
-def tail_loss(y, log_proba, groups=None, fraction=0.2):
+def tail_loss(
+    y: np.ndarray, log_proba: np.ndarray, groups: np.ndarray | None = None, fraction: float = 0.2
+) -> float:
     """Return minus the mean of the largest losses of each class; uses no groups.
 
     The largest ``fraction`` of the losses of a class, at least one, stands in for a group
@@ -175,7 +177,7 @@ def tail_loss(y, log_proba, groups=None, fraction=0.2):
     return -float(np.mean(tails))
 
 
-def last(y, log_proba, groups=None):
+def last(y: np.ndarray, log_proba: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return 0: every epoch ties, and of equals the last one is kept.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -14,6 +15,7 @@ from sklearn_hsfm._init_head import A_HEAD, cross_fitted_erm, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import ArrayLike, Head, Progress, RandomStateLike
 from sklearn_hsfm._validation_set import check_training_rows
 from sklearn_hsfm._version import VersionMixin
 
@@ -124,6 +126,16 @@ class ContrastiveAdapter(
     True
     """
 
+    classes_: np.ndarray
+    hidden_weight_: np.ndarray
+    hidden_bias_: np.ndarray
+    weight_: np.ndarray
+    bias_: np.ndarray
+    erm_predictions_: np.ndarray
+    losses_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     uses = LabelUse()
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -145,21 +157,21 @@ class ContrastiveAdapter(
 
     def __init__(
         self,
-        n_hidden=64,
+        n_hidden: int = 64,
         *,
-        activation="identity",
-        temperature=0.1,
-        contrastive_weight=0.75,
-        n_anchors=32,
-        n_negatives=32,
-        epochs=10,
-        lr=1e-3,
-        l2=10.0,
-        init_head=None,
-        C=1e-3,
-        cv=5,
-        random_state=None,
-        progress="auto",
+        activation: Literal["identity", "relu"] = "identity",
+        temperature: float = 0.1,
+        contrastive_weight: float = 0.75,
+        n_anchors: int = 32,
+        n_negatives: int = 32,
+        epochs: int = 10,
+        lr: float = 1e-3,
+        l2: float = 10.0,
+        init_head: Head | None = None,
+        C: float = 1e-3,
+        cv: int = 5,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.n_hidden = n_hidden
         self.activation = activation
@@ -177,7 +189,7 @@ class ContrastiveAdapter(
         self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn the map.
 
         Parameters
@@ -241,7 +253,7 @@ class ContrastiveAdapter(
             return (Z @ coef.T + intercept).argmax(axis=1)
         return cross_fitted_erm(Z, y, self.C, self.cv, rng)
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the features as the map has them.
 
         Parameters

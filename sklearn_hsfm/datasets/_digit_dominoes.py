@@ -5,10 +5,13 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_hsfm._choosing.folds import stratified_part
+from sklearn_hsfm._typing import RandomStateLike
 from sklearn_hsfm.metrics import groups_from_attributes
 
 
-def load_digit_dominoes(*, correlation=0.97, random_state=None):
+def load_digit_dominoes(
+    *, correlation: float = 0.97, random_state: RandomStateLike = None
+) -> Bunch:
     """Return two-digit images whose lower digit gives the class away, until it does not.
 
     Each image stacks two of scikit-learn's 8 x 8 handwritten digits [1]_. The upper one, a 2 to

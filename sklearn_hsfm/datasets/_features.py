@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length
 
+from sklearn_hsfm._typing import FilePath
 from sklearn_hsfm.datasets._npz import read_npz
 
 _SPLITS = ("train", "val", "test")
 
 
-def load_features(path):
+def load_features(path: FilePath) -> Bunch:
     """Return the splits of a ``.npz`` file of features.
 
     Two layouts are read. One table: ``X``, ``y``, ``split`` (0 train, 1 validation, 2 test)

@@ -1,12 +1,14 @@
 """Fine-grained image sets, which have no groups, in the folder formats of their authors."""
 
 import numpy as np
+from sklearn.utils import Bunch
 
+from sklearn_hsfm._typing import FilePath
 from sklearn_hsfm.datasets._image_sets import SPLITS, folder_with, image_bunch
 from sklearn_hsfm.datasets._tables import Table, inside, matlab, whole_numbers
 
 
-def load_cub(folder):
+def load_cub(folder: FilePath) -> Bunch:
     """Return CUB-200-2011: birds of 200 species, no validation split.
 
     Parameters
@@ -59,7 +61,7 @@ def load_cub(folder):
     return image_bunch(rows, names, paper=paper, source="section 7.5")
 
 
-def load_flowers(folder):
+def load_flowers(folder: FilePath) -> Bunch:
     """Return Oxford Flowers-102.
 
     Parameters
@@ -95,7 +97,7 @@ def load_flowers(folder):
     return image_bunch(rows, names, paper=paper, source="section 7.6")
 
 
-def load_cars(folder):
+def load_cars(folder: FilePath) -> Bunch:
     """Return Stanford Cars: 196 makes and models, no validation split.
 
     Parameters

@@ -1,16 +1,18 @@
 """Image sets with a shortcut, in the folder formats that their authors ship."""
 
 import re
+from typing import Literal
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import Bunch, check_random_state
 
+from sklearn_hsfm._typing import FilePath, RandomStateLike
 from sklearn_hsfm.datasets._image_sets import SPLITS, folder_with, image_bunch
 from sklearn_hsfm.datasets._tables import Table
 from sklearn_hsfm.extraction._image_files import image_files
 
 
-def load_waterbirds(folder):
+def load_waterbirds(folder: FilePath) -> Bunch:
     """Return Waterbirds: birds of two kinds, cut out onto land and water.
 
     Parameters
@@ -61,7 +63,12 @@ def load_waterbirds(folder):
     return image_bunch(rows, birds, "place", paper, "Table 5")
 
 
-def load_celeba(folder, *, variant="balanced", random_state=0):
+def load_celeba(
+    folder: FilePath,
+    *,
+    variant: Literal["balanced", "full", "star"] = "balanced",
+    random_state: RandomStateLike = 0,
+) -> Bunch:
     """Return CelebA: is the hair blond, with few blond men.
 
     Parameters
@@ -150,7 +157,7 @@ def _celeba_table(folder, name, *columns):
     return Table(folder / f"{name}.txt", columns, header)
 
 
-def load_metashift(folder):
+def load_metashift(folder: FilePath) -> Bunch:
     """Return MetaShift's cats and dogs, trained in some places and tested on shelves.
 
     Parameters
@@ -195,7 +202,9 @@ def load_metashift(folder):
     return image_bunch(rows, animals, "context", paper, "Table 10")
 
 
-def load_dominoes(folder, *, download=False, random_state=0):
+def load_dominoes(
+    folder: FilePath, *, download: bool = False, random_state: RandomStateLike = 0
+) -> Bunch:
     """Return Dominoes: a car or truck of CIFAR-10 above a 0 or 1 of MNIST.
 
     Training and validation images come from the training sets of both, no image twice, test

@@ -5,13 +5,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils import Bunch
 
+from sklearn_hsfm._typing import FilePath
 from sklearn_hsfm.datasets._image_sets import SPLITS, coded, split_bunch, split_called
 from sklearn_hsfm.extraction._image_files import SUFFIXES, image_files, shown
 from sklearn_hsfm.metrics import groups_from_attributes
 
 
-def load_image_folder(folder, *, attribute=None):
+def load_image_folder(folder: FilePath, *, attribute: str | None = None) -> Bunch:
     """Return images in class folders, and in split folders above them if there are such.
 
     Parameters

@@ -1,10 +1,13 @@
 """Any table that says of each image its label, its split and its attributes."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils import Bunch
 
+from sklearn_hsfm._typing import DataFrame, FilePath
 from sklearn_hsfm.datasets._image_sets import SPLITS, coded, split_bunch, split_called
 from sklearn_hsfm.datasets._tables import Table, columns_of, inside
 from sklearn_hsfm.extraction._image_files import shown
@@ -20,15 +23,15 @@ _ADVICE = "Name another: image=NAME, label=NAME, split=NAME, attributes=NAME or 
 
 
 def load_image_table(
-    table,
+    table: FilePath | DataFrame,
     *,
-    folder=None,
-    image="auto",
-    label="auto",
-    split="auto",
-    attributes="auto",
-    group=None,
-):
+    folder: FilePath | None = None,
+    image: str = "auto",
+    label: str = "auto",
+    split: str | None = "auto",
+    attributes: str | Sequence[str] | None = "auto",
+    group: str | None = None,
+) -> Bunch:
     r"""Return the images that a table names, with labels, splits and groups.
 
     Parameters

@@ -1,10 +1,12 @@
 """Data sets of Hugging Face, torch, WILDS and SpuCo, as what `fit` takes."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from sklearn_hsfm.datasets._image_sets import SPLITS, coded, split_bunch, split_called
 from sklearn_hsfm.datasets._items import source
@@ -13,15 +15,15 @@ from sklearn_hsfm.metrics import groups_from_attributes
 
 
 def from_dataset(
-    train,
-    val=None,
-    test=None,
+    train: Any,
+    val: Any = None,
+    test: Any = None,
     *,
-    image="auto",
-    label="auto",
-    attributes="auto",
-    group=None,
-):
+    image: str | int = "auto",
+    label: str | int = "auto",
+    attributes: str | int | Sequence[str | int] | None = "auto",
+    group: str | int | None = None,
+) -> Bunch:
     """Return data sets of other libraries as images, labels and groups.
 
     Parameters

@@ -3,19 +3,21 @@
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from sklearn_hsfm._typing import RandomStateLike
+
 
 def make_spurious_features(
     *,
-    n_train=1000,
-    n_val=300,
-    n_test=600,
-    n_features=32,
-    n_classes=2,
-    correlation=0.95,
-    core=2.0,
-    shortcut=4.0,
-    random_state=None,
-):
+    n_train: int = 1000,
+    n_val: int = 300,
+    n_test: int = 600,
+    n_features: int = 32,
+    n_classes: int = 2,
+    correlation: float = 0.95,
+    core: float = 2.0,
+    shortcut: float = 4.0,
+    random_state: RandomStateLike = None,
+) -> Bunch:
     """Return Gaussian features in which a shortcut is easier to learn than the class.
 
     A sample is ``core * u[y] + shortcut * v[attribute] + noise`` for orthonormal directions u

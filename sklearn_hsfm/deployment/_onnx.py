@@ -15,7 +15,7 @@ _OPTIONS = {
 }
 
 
-def register_onnx():
+def register_onnx() -> None:
     """Tell skl2onnx how to convert the classifiers of this package.
 
     Afterwards ``skl2onnx.to_onnx`` and ``convert_sklearn`` take `HSFMClassifier`,

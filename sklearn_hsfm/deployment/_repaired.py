@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from sklearn_hsfm._linear_head import linear_layer
 from sklearn_hsfm._networks import unwrapped
+from sklearn_hsfm._typing import Estimator, Module
 from sklearn_hsfm.deployment._parts import parts_of
 from sklearn_hsfm.extraction._batches import preprocessed
 from sklearn_hsfm.extraction._images import Images
@@ -21,7 +23,7 @@ _DIFFERENT = 1e-4  # relative to the terms of a logit, likewise
 _INSIDE = "network."  # what `_Called` puts before the names of modules
 
 
-def repaired(network, clf, X):
+def repaired(network: Module | None, clf: Estimator, X: Any) -> Module:
     """Return a copy of a network whose last layer is a repaired head.
 
     The last layer is the one whose product is the output of the network, as a forward pass

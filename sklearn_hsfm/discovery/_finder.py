@@ -1,6 +1,7 @@
 """ShortcutFinder: which samples a shortcut helps and hurts, and whether there is one."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -10,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._linear_head import fitted_scaler
+from sklearn_hsfm._typing import ArrayLike, RandomStateLike
 from sklearn_hsfm._validation_set import check_training_rows, class_indices
 from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.discovery import _clusters, _environments, _mistakes, _residual
@@ -144,6 +146,18 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
     (3,)
     """
 
+    classes_: np.ndarray
+    labels_: np.ndarray
+    cells_: np.ndarray
+    scores_: np.ndarray
+    threshold_: np.ndarray
+    found_: bool
+    evidence_: dict[str, np.ndarray]
+    strength_: float
+    reason_: str
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "method": [StrOptions({"auto", *_METHODS})],
         "share": [Interval(Real, 0, 0.3, closed="neither")],
@@ -153,7 +167,16 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, method="auto", *, share=0.03, C=1e-3, cv=2, n_repeats=3, random_state=None):
+    def __init__(
+        self,
+        method: str = "auto",
+        *,
+        share: float = 0.03,
+        C: float = 1e-3,
+        cv: int = 2,
+        n_repeats: int = 3,
+        random_state: RandomStateLike = None,
+    ):
         self.method = method
         self.share = share
         self.C = C
@@ -162,7 +185,7 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Find the samples that are hurt.
 
         Parameters
@@ -202,7 +225,7 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
         self.labels_, self.cells_ = 2 * y + hurt, as_cells(y, helped, hurt, len(sizes))
         return self
 
-    def predict(self, X, y):
+    def predict(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return which samples are hurt, numbered as in ``labels_``.
 
         Parameters
@@ -221,7 +244,7 @@ class ShortcutFinder(VersionMixin, DocLinkMixin, BaseEstimator):
         index = np.searchsorted(self.classes_, y)
         return 2 * index + (scores >= self.threshold_[index])
 
-    def score_samples(self, X, y):
+    def score_samples(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return how much a shortcut hurts each sample.
 
         Parameters

@@ -12,6 +12,7 @@ from sklearn_hsfm._compat import Interval, Several, StrOptions, validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
+from sklearn_hsfm._typing import ArrayLike
 from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.environments._gate import Soft
 from sklearn_hsfm.environments._subsets import AS_A_RULE, MOST_FREE, chosen_discrete, subsets_of
@@ -82,7 +83,9 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
             self.best_subset_ = subsets[self._form.best]
         return self
 
-    def covariate_weights(self, X=None, *, environment_summary=None):
+    def covariate_weights(
+        self, X: ArrayLike | None = None, *, environment_summary: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return how much of each covariate is used in an environment.
 
         Parameters
@@ -110,7 +113,7 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
             environment_summary = self.summarize(X)
         return self._form.covariates(self._given(environment_summary))
 
-    def summarize(self, X):
+    def summarize(self, X: ArrayLike) -> np.ndarray:
         """Return the summary of an environment, which `predict` takes in the place of a batch.
 
         Parameters

@@ -1,8 +1,12 @@
 """EACS with log-loss, for classification."""
 
+from typing import Literal, Self
+
+import numpy as np
 from sklearn.base import ClassifierMixin
 
 from sklearn_hsfm._compat import _fit_context
+from sklearn_hsfm._typing import ArrayLike, OneOrSeveral, RandomStateLike
 from sklearn_hsfm._validation_set import check_training_rows
 from sklearn_hsfm.environments._base import POSITIVE, EnvironmentAdaptive, finite
 from sklearn_hsfm.environments._tasks import Classification
@@ -94,6 +98,16 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
     (100, 2)
     """
 
+    classes_: np.ndarray
+    environments_: np.ndarray
+    summaries_: np.ndarray
+    form_: str
+    subsets_: np.ndarray
+    best_subset_: np.ndarray
+    cv_results_: dict[str, list] | None
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     _parameter_constraints: dict = {  # noqa: RUF012
         **EnvironmentAdaptive._parameter_constraints,
         "C": [POSITIVE],
@@ -102,20 +116,20 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
     def __init__(
         self,
         *,
-        form="auto",
-        causal=None,
-        correlations="partial",
-        choice="auto",
-        C=1.0,
-        selector_C=1.0,
-        cv=3,
-        hidden=128,
-        epochs=120,
-        warm_up=40,
-        lr=5e-2,
-        gate_lr=1e-3,
-        clip_norm=1.0,
-        random_state=None,
+        form: Literal["auto", "discrete", "soft"] = "auto",
+        causal: ArrayLike | None = None,
+        correlations: Literal["partial", "plain", "none"] = "partial",
+        choice: Literal["auto", "hard", "mixture"] = "auto",
+        C: float = 1.0,
+        selector_C: OneOrSeveral[float] = 1.0,
+        cv: int = 3,
+        hidden: int = 128,
+        epochs: int = 120,
+        warm_up: int = 40,
+        lr: float = 5e-2,
+        gate_lr: float = 1e-3,
+        clip_norm: float = 1.0,
+        random_state: RandomStateLike = None,
     ):
         self.form = form
         self.causal = causal
@@ -133,7 +147,7 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, environments=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, environments: ArrayLike | None = None) -> Self:
         """Fit on samples of several environments.
 
         Parameters
@@ -163,7 +177,13 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         n_scores = 1 if n_classes == 2 else n_classes
         return self._fit(X, y, environments, Classification(n_classes, self.C), n_scores)
 
-    def predict_proba(self, X, *, environments=None, environment_summary=None):
+    def predict_proba(
+        self,
+        X: ArrayLike,
+        *,
+        environments: ArrayLike | None = None,
+        environment_summary: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -190,7 +210,13 @@ class EnvironmentAdaptiveClassifier(ClassifierMixin, EnvironmentAdaptive):
         """
         return finite(self._outputs(X, environments, environment_summary))
 
-    def predict(self, X, *, environments=None, environment_summary=None):
+    def predict(
+        self,
+        X: ArrayLike,
+        *,
+        environments: ArrayLike | None = None,
+        environment_summary: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return the most probable class of each sample.
 
         Parameters

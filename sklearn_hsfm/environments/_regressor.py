@@ -1,9 +1,12 @@
 """EACS: regression whose covariates are chosen by environment."""
 
+from typing import Literal, Self
+
 import numpy as np
 from sklearn.base import RegressorMixin
 
 from sklearn_hsfm._compat import _fit_context, validate_data
+from sklearn_hsfm._typing import ArrayLike, OneOrSeveral, RandomStateLike
 from sklearn_hsfm.environments._base import EnvironmentAdaptive, finite
 from sklearn_hsfm.environments._tasks import Regression
 
@@ -100,22 +103,31 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
     array([ True])
     """
 
+    environments_: np.ndarray
+    summaries_: np.ndarray
+    form_: str
+    subsets_: np.ndarray
+    best_subset_: np.ndarray
+    cv_results_: dict[str, list] | None
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     def __init__(
         self,
         *,
-        form="auto",
-        causal=None,
-        correlations="partial",
-        choice="auto",
-        selector_C=1.0,
-        cv=3,
-        hidden=128,
-        epochs=120,
-        warm_up=40,
-        lr=5e-2,
-        gate_lr=1e-3,
-        clip_norm=1.0,
-        random_state=None,
+        form: Literal["auto", "discrete", "soft"] = "auto",
+        causal: ArrayLike | None = None,
+        correlations: Literal["partial", "plain", "none"] = "partial",
+        choice: Literal["auto", "hard", "mixture"] = "auto",
+        selector_C: OneOrSeveral[float] = 1.0,
+        cv: int = 3,
+        hidden: int = 128,
+        epochs: int = 120,
+        warm_up: int = 40,
+        lr: float = 5e-2,
+        gate_lr: float = 1e-3,
+        clip_norm: float = 1.0,
+        random_state: RandomStateLike = None,
     ):
         self.form = form
         self.causal = causal
@@ -132,7 +144,7 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, environments=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, environments: ArrayLike | None = None) -> Self:
         """Fit on samples of several environments.
 
         Parameters
@@ -168,7 +180,13 @@ class EnvironmentAdaptiveRegressor(RegressorMixin, EnvironmentAdaptive):
             )
         return self._fit(X, (y - self._center) / self._scale, environments, Regression(), 1)
 
-    def predict(self, X, *, environments=None, environment_summary=None):
+    def predict(
+        self,
+        X: ArrayLike,
+        *,
+        environments: ArrayLike | None = None,
+        environment_summary: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Predict the samples of one or several environments.
 
         Parameters

@@ -1,16 +1,21 @@
 """What is seen of an environment without a label: means, deviations, correlations."""
 
+from typing import Literal
+
 import numpy as np
 from sklearn.utils import check_array
 
 from sklearn_hsfm._compat import StrOptions, validate_params
+from sklearn_hsfm._typing import ArrayLike
 
 KINDS = ("partial", "plain", "none")
 MOST_SHRUNK = 0.3
 
 
 @validate_params({"correlations": [StrOptions(set(KINDS))]}, prefer_skip_nested_validation=True)
-def environment_summary(X, correlations="partial"):
+def environment_summary(
+    X: ArrayLike, correlations: Literal["partial", "plain", "none"] = "partial"
+) -> np.ndarray:
     """Summarise the samples of one environment by moments that need no label.
 
     Parameters

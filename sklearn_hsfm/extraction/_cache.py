@@ -6,9 +6,12 @@ import sqlite3
 import time
 import uuid
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from sklearn_hsfm._typing import FilePath
 
 _ASK = 500  # keys of one query
 _WAIT = 60  # seconds for another process that writes
@@ -60,7 +63,7 @@ class FeatureCache:
     1
     """
 
-    def __init__(self, folder, max_bytes=None):
+    def __init__(self, folder: FilePath, max_bytes: int | None = None):
         self.path = Path(folder) / "features.sqlite"
         self.max_bytes = max_bytes
         try:
@@ -71,7 +74,7 @@ class FeatureCache:
                 "folder as cache_dir."
             ) from error
 
-    def get(self, keys):
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
         """Return the sound entries among ``keys``.
 
         Parameters
@@ -100,7 +103,7 @@ class FeatureCache:
             self._note_use(found)
         return found
 
-    def put(self, features):
+    def put(self, features: Mapping[bytes, np.ndarray]) -> None:
         """Keep entries; they are on disk when this returns.
 
         Parameters
@@ -117,7 +120,7 @@ class FeatureCache:
         if self.max_bytes is not None:
             self._shrink()
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all entries."""
         self._run("DELETE FROM entries", [()], writes=True)
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from sklearn_hsfm._compat import Interval, validate_params
+from sklearn_hsfm._typing import ImagesLike
 from sklearn_hsfm.extraction._images import Images
 
 _HUES = ((15, "red"), (45, "orange"), (70, "yellow"), (170, "green"), (265, "blue"))
@@ -18,7 +19,7 @@ COLOURS = ("black", "white", "grey", "brown", "red", "orange", "yellow", "green"
     {"X": "no_validation", "border": [Interval(Real, 0, 0.5, closed="right")]},
     prefer_skip_nested_validation=True,
 )
-def background_colour_groups(X, *, border=0.125):
+def background_colour_groups(X: ImagesLike, *, border: float = 0.125) -> np.ndarray:
     """Return the colour that most of the border of each image has.
 
     What stands in the middle of an image is usually the object, and its border background. With

@@ -3,8 +3,11 @@
 import functools
 import os
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -13,6 +16,7 @@ from torch import nn
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import ArrayLike, BackboneLike, Device, FilePath, ImagesLike, Progress
 from sklearn_hsfm.extraction._backbones import Backbone, load_network
 from sklearn_hsfm.extraction._base import Extractor, check_same
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
@@ -131,6 +135,13 @@ class FeatureExtractor(Extractor):
     (4, 512)
     """
 
+    n_features_out_: int
+    backbone_: Any
+    backbone_id_: str
+    layer_: str
+    preprocess_: Callable[[Any], Any]
+    precision_: str
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "backbone": [str, nn.Module, HasMethods("fit")],
         "weights": [None, str, os.PathLike],
@@ -149,20 +160,20 @@ class FeatureExtractor(Extractor):
 
     def __init__(
         self,
-        backbone="resnet50",
+        backbone: BackboneLike = "resnet50",
         *,
-        weights="DEFAULT",
-        layer="pool",
-        preprocess="auto",
-        batch_size=32,
-        engine="torch",
-        device="auto",
-        precision="auto",
-        n_jobs=None,
-        cache_dir=None,
-        cache_size=None,
-        progress="auto",
-        on_error="raise",
+        weights: FilePath | None = "DEFAULT",
+        layer: str = "pool",
+        preprocess: Literal["auto"] | Callable[[Any], Any] | None = "auto",
+        batch_size: int = 32,
+        engine: Literal["torch", "openvino"] = "torch",
+        device: Device = "auto",
+        precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        n_jobs: int | None = None,
+        cache_dir: FilePath | None = None,
+        cache_size: int | None = None,
+        progress: Progress = "auto",
+        on_error: Literal["raise"] | Callable[..., Any] = "raise",
     ):
         self.backbone = backbone
         self.weights = weights
@@ -179,7 +190,7 @@ class FeatureExtractor(Extractor):
         self.on_error = on_error
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ImagesLike, y: ArrayLike | None = None) -> Self:
         """Load the backbone and look at one image.
 
         Parameters
@@ -254,7 +265,7 @@ class FeatureExtractor(Extractor):
         """Return the features of the first image, (1, n_features)."""
         return next(self._run(images, [0], engine, precision))[1]
 
-    def transform(self, X):
+    def transform(self, X: ImagesLike) -> np.ndarray:
         """Return the features of images.
 
         Parameters

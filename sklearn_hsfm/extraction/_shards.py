@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import pickle
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 
@@ -13,11 +14,22 @@ from sklearn.utils import gen_batches
 from sklearn.utils.parallel import delayed
 
 from sklearn_hsfm._parallel import results
+from sklearn_hsfm._typing import FilePath
 from sklearn_hsfm.extraction._base import Extractor
+from sklearn_hsfm.extraction._extractor import FeatureExtractor
+from sklearn_hsfm.extraction._text import TextExtractor
 from sklearn_hsfm.extraction._whole_files import whole
 
 
-def extract_shards(extractor, X, folder, *, shard_size=4096, n_jobs=None, verbose=0):
+def extract_shards(
+    extractor: FeatureExtractor | TextExtractor,
+    X: FilePath | Sequence[FilePath],
+    folder: FilePath,
+    *,
+    shard_size: int = 4096,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> np.memmap:
     """Return the features of image files or texts as a memory map, computed shard by shard.
 
     A shard is a task of joblib: ``n_jobs`` processes of this machine compute them, or a cluster

@@ -1,13 +1,17 @@
 """TextExtractor: texts in, features of a frozen network out."""
 
+from collections.abc import Iterable
 from numbers import Integral
 from os import PathLike
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import Device, FilePath, Progress
 from sklearn_hsfm.extraction._base import Extractor, check_same
 from sklearn_hsfm.extraction._cache import FeatureCache
 from sklearn_hsfm.extraction._keys import Keys
@@ -93,6 +97,12 @@ class TextExtractor(Extractor):
     >>> pipe.fit(texts, y).predict(texts)  # doctest: +SKIP
     """
 
+    n_features_out_: int
+    backbone_id_: str
+    pooling_: str
+    max_length_: int | None
+    precision_: str
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "backbone": [str],
         "pooling": [StrOptions({"auto", "mean", "cls", "pooler"})],
@@ -107,16 +117,16 @@ class TextExtractor(Extractor):
 
     def __init__(
         self,
-        backbone="st:all-MiniLM-L6-v2",
+        backbone: str = "st:all-MiniLM-L6-v2",
         *,
-        pooling="auto",
-        max_length=None,
-        batch_size=32,
-        device="auto",
-        precision="auto",
-        cache_dir=None,
-        cache_size=None,
-        progress="auto",
+        pooling: Literal["auto", "mean", "cls", "pooler"] = "auto",
+        max_length: int | None = None,
+        batch_size: int = 32,
+        device: Device = "auto",
+        precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        cache_dir: FilePath | None = None,
+        cache_size: int | None = None,
+        progress: Progress = "auto",
     ):
         self.backbone = backbone
         self.pooling = pooling
@@ -129,7 +139,7 @@ class TextExtractor(Extractor):
         self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Iterable[str], y: Any = None) -> Self:
         """Load the network and look at one text.
 
         Parameters
@@ -180,7 +190,7 @@ class TextExtractor(Extractor):
         self.n_features_out_ = exact.shape[1]
         return self
 
-    def transform(self, X):
+    def transform(self, X: Iterable[str]) -> np.ndarray:
         """Return the features of texts.
 
         Parameters

@@ -1,6 +1,7 @@
 """Decompose-and-compose: the last layer refitted on images put together from others."""
 
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -10,9 +11,11 @@ from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import log_probabilities
+from sklearn_hsfm._typing import ArrayLike, Head, ImagesLike, RandomStateLike
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.finetuning._made_rows import MadeRows, smallest
 from sklearn_hsfm.finetuning._over_features import OverFeaturesMixin
+from sklearn_hsfm.heads import ExtraRowsClassifier
 
 
 class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
@@ -102,6 +105,13 @@ class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
     ((8,), (6,))
     """
 
+    classes_: np.ndarray
+    extractor_: FeatureExtractor
+    head_: ExtraRowsClassifier
+    layer_: str
+    taken_apart_: np.ndarray
+    foreground_fraction_: np.ndarray
+
     uses = LabelUse()
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -118,16 +128,16 @@ class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        extractor=None,
+        extractor: FeatureExtractor | None = None,
         *,
-        foreground="salient",
-        alpha=6.0,
-        quantile=0.8,
-        n_combined=1,
-        layer="auto",
-        init_head=None,
-        C=0.01,
-        random_state=None,
+        foreground: Literal["salient", "rest"] = "salient",
+        alpha: float = 6.0,
+        quantile: float = 0.8,
+        n_combined: int = 1,
+        layer: str = "auto",
+        init_head: Head | None = None,
+        C: float = 0.01,
+        random_state: RandomStateLike = None,
     ):
         self.extractor = extractor
         self.foreground = foreground
@@ -140,7 +150,7 @@ class DaCClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X: ImagesLike, y: ArrayLike) -> Self:
         """Take images apart, combine them, and refit the last layer.
 
         Parameters

@@ -1,7 +1,9 @@
 """ERMClassifier: a backbone fine-tuned end to end on images."""
 
 import json
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm._typing import ArrayLike, Device, FilePath, ImagesLike, Module, RandomStateLike
 from sklearn_hsfm._validation_set import class_indices
 from sklearn_hsfm.extraction._backbones import check_head, load_network
 from sklearn_hsfm.extraction._batches import preprocessed
@@ -115,6 +118,13 @@ class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
     ((8, 1024), (2, 1024))
     """
 
+    classes_: np.ndarray
+    module_: Module
+    preprocess_: Callable[[Any], Any]
+    history_: dict[str, np.ndarray]
+    best_epoch_: int
+    n_iter_: int
+
     __metadata_request__fit = {"X_val": True, "y_val": True}  # noqa: RUF012
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -140,25 +150,25 @@ class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone="resnet50",
+        backbone: str | Module = "resnet50",
         *,
-        weights="DEFAULT",
-        preprocess="auto",
-        epochs=20,
-        lr=1e-3,
-        schedule=None,
-        momentum=0.9,
-        weight_decay=1e-4,
-        batch_size=32,
-        augment="flip",
-        validation_fraction=0.1,
-        patience=None,
-        checkpoint_dir=None,
-        device="auto",
-        precision="float32",
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
+        weights: FilePath | None = "DEFAULT",
+        preprocess: Literal["auto"] | Callable[[Any], Any] | None = "auto",
+        epochs: int = 20,
+        lr: float = 1e-3,
+        schedule: Literal["cosine", "step", "one-cycle"] | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        batch_size: int = 32,
+        augment: Literal["flip"] | Callable[..., Any] | None = "flip",
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        checkpoint_dir: FilePath | None = None,
+        device: Device = "auto",
+        precision: Literal["float32", "bfloat16"] = "float32",
+        n_jobs: int | None = None,
+        random_state: RandomStateLike = None,
+        verbose: int = 0,
     ):
         self.backbone = backbone
         self.weights = weights
@@ -180,7 +190,9 @@ class ERMClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_val=None, y_val=None):
+    def fit(
+        self, X: ImagesLike, y: ArrayLike, X_val: ImagesLike = None, y_val: ArrayLike | None = None
+    ) -> Self:
         """Fine-tune the network.
 
         Parameters

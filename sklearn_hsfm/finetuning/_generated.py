@@ -3,7 +3,7 @@
 import time
 import warnings
 from numbers import Real
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -14,9 +14,11 @@ from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import log_probabilities
+from sklearn_hsfm._typing import ArrayLike, Head, ImagesLike
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.finetuning._over_features import OverFeaturesMixin
+from sklearn_hsfm.heads import ExtraRowsClassifier
 
 
 @runtime_checkable
@@ -149,6 +151,12 @@ class GeneratedRowsClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator)
     (8, 8, (8,))
     """
 
+    classes_: np.ndarray
+    extractor_: FeatureExtractor
+    head_: ExtraRowsClassifier
+    generated_: GenerationReport
+    kept_: np.ndarray
+
     uses = LabelUse()
 
     __metadata_request__fit = {"cells": True}  # noqa: RUF012
@@ -164,13 +172,13 @@ class GeneratedRowsClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator)
 
     def __init__(
         self,
-        generator,
-        extractor=None,
+        generator: ImageGenerator,
+        extractor: FeatureExtractor | None = None,
         *,
-        min_probability=0.5,
-        extra_weight=1.0,
-        init_head=None,
-        C=0.01,
+        min_probability: float = 0.5,
+        extra_weight: float = 1.0,
+        init_head: Head | None = None,
+        C: float = 0.01,
     ):
         self.generator = generator
         self.extractor = extractor
@@ -180,7 +188,7 @@ class GeneratedRowsClassifier(OverFeaturesMixin, ClassifierMixin, BaseEstimator)
         self.C = C
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, cells=None):
+    def fit(self, X: ImagesLike, y: ArrayLike, *, cells: ArrayLike | None = None) -> Self:
         """Let images be made, leave out what shows another class, and refit the last layer.
 
         Parameters

@@ -1,7 +1,9 @@
 """MaskTune: one more epoch on images without what the network looks at most."""
 
 import copy
+from collections.abc import Callable
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from sklearn_hsfm._compat import Interval, StrOptions, _fit_context
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm._typing import ArrayLike, ImagesLike, Module, RandomStateLike
 from sklearn_hsfm.extraction._batches import preprocessed, run_batches
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.extraction._last_layer import proof_batch
@@ -105,6 +108,14 @@ class MaskTuneClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator)
     ((8,), (8,))
     """
 
+    estimator_: ERMClassifier
+    classes_: np.ndarray
+    module_: Module
+    preprocess_: Callable[[Any], Any]
+    layer_: str
+    masked_fraction_: np.ndarray
+    history_: dict[str, np.ndarray]
+
     uses = LabelUse(validation_labels=True)
 
     __metadata_request__fit = {"X_val": True, "y_val": True}  # noqa: RUF012
@@ -121,14 +132,14 @@ class MaskTuneClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator)
 
     def __init__(
         self,
-        estimator=None,
+        estimator: ERMClassifier | None = None,
         *,
-        layer="auto",
-        n_std=2.0,
-        lr=None,
-        augment="flip",
-        random_state=None,
-        verbose=0,
+        layer: str = "auto",
+        n_std: float = 2.0,
+        lr: float | None = None,
+        augment: Literal["flip"] | Callable[..., Any] | None = "flip",
+        random_state: RandomStateLike = None,
+        verbose: int = 0,
     ):
         self.estimator = estimator
         self.layer = layer
@@ -139,7 +150,9 @@ class MaskTuneClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator)
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, X_val=None, y_val=None):
+    def fit(
+        self, X: ImagesLike, y: ArrayLike, X_val: ImagesLike = None, y_val: ArrayLike | None = None
+    ) -> Self:
         """Mask the images and train the further epoch; fit the estimator before if need be.
 
         Parameters
@@ -199,7 +212,7 @@ class MaskTuneClassifier(NetworkClassifierMixin, ClassifierMixin, BaseEstimator)
         self.history_ = curves(history)
         return self
 
-    def masks(self, X):
+    def masks(self, X: ImagesLike) -> np.ndarray:
         """Return what would be masked in images, by the network as it was before.
 
         Parameters

@@ -7,6 +7,7 @@ from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm._typing import ImagesLike
 from sklearn_hsfm.extraction._batches import run_batches
 from sklearn_hsfm.extraction._engines import torch_engine
 from sklearn_hsfm.extraction._images import Images
@@ -25,12 +26,12 @@ class NetworkClassifierMixin(WithNetworkMixin):
         return self
 
     @property
-    def coef_(self):
+    def coef_(self) -> np.ndarray:
         """Weights of the head, (n_classes, n_features)."""
         return self._head().weight.detach().numpy().copy()
 
     @property
-    def intercept_(self):
+    def intercept_(self) -> np.ndarray:
         """Intercepts of the head, (n_classes,)."""
         return self._head().bias.detach().numpy().copy()
 
@@ -39,7 +40,7 @@ class NetworkClassifierMixin(WithNetworkMixin):
             raise AttributeError(f"{type(self).__name__} has no head before fit.")
         return self.module_.get_submodule(self._head_name)
 
-    def decision_function(self, X):
+    def decision_function(self, X: ImagesLike) -> np.ndarray:
         """Return the logits of images.
 
         Parameters
@@ -55,7 +56,7 @@ class NetworkClassifierMixin(WithNetworkMixin):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ImagesLike) -> np.ndarray:
         """Return the probability of each class, (n_samples, n_classes).
 
         Parameters
@@ -70,7 +71,7 @@ class NetworkClassifierMixin(WithNetworkMixin):
         """
         return softmax(self._logits(X), axis=1)
 
-    def predict(self, X):
+    def predict(self, X: ImagesLike) -> np.ndarray:
         """Return the most probable class of each image.
 
         Parameters

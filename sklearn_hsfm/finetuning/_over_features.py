@@ -2,11 +2,13 @@
 
 import warnings
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._init_head import initial_head
 from sklearn_hsfm._linear_head import fitted_scaler, to_raw
+from sklearn_hsfm._typing import ImagesLike
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.extraction._with_network import WithNetworkMixin
 from sklearn_hsfm.finetuning._labelled import encoded, labelled_images
@@ -52,12 +54,12 @@ class OverFeaturesMixin(WithNetworkMixin):
             self.head_.fit(features, labels, **made)
 
     @property
-    def coef_(self):
+    def coef_(self) -> np.ndarray:
         """Weights of the head on raw features."""
         return self._fitted_head().coef_
 
     @property
-    def intercept_(self):
+    def intercept_(self) -> np.ndarray:
         """Intercepts of the head."""
         return self._fitted_head().intercept_
 
@@ -66,7 +68,7 @@ class OverFeaturesMixin(WithNetworkMixin):
             raise AttributeError(f"{type(self).__name__} has no head before fit.")
         return self.head_
 
-    def decision_function(self, X):
+    def decision_function(self, X: ImagesLike) -> np.ndarray:
         """Return the logits of images, for two classes the log-odds of ``classes_[1]``.
 
         Parameters
@@ -81,7 +83,7 @@ class OverFeaturesMixin(WithNetworkMixin):
         """
         return self._of_features("decision_function", X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ImagesLike) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -96,7 +98,7 @@ class OverFeaturesMixin(WithNetworkMixin):
         """
         return self._of_features("predict_proba", X)
 
-    def predict(self, X):
+    def predict(self, X: ImagesLike) -> np.ndarray:
         """Return the most probable class of each image.
 
         Parameters

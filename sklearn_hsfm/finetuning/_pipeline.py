@@ -1,8 +1,11 @@
 """From images to a repaired head in one pipeline."""
 
+from typing import Any
+
 from sklearn.pipeline import Pipeline
 
 from sklearn_hsfm._classifier_cv import HSFMClassifierCV
+from sklearn_hsfm._typing import BackboneLike, Estimator
 from sklearn_hsfm.extraction import FeatureExtractor
 
 
@@ -38,7 +41,9 @@ class OwnHeadPipeline(Pipeline):
         return features
 
 
-def make_hsfm_pipeline(backbone="resnet50", *, head=None, **extractor):
+def make_hsfm_pipeline(
+    backbone: BackboneLike = "resnet50", *, head: Estimator | None = None, **extractor: Any
+) -> Pipeline:
     """Return the pipeline from images to a repaired head.
 
     Parameters

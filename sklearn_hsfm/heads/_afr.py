@@ -1,6 +1,7 @@
 """Automatic feature reweighting: refit the ERM head on rows of which it is unsure."""
 
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,6 +13,7 @@ from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import Head, OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import (
     FRACTION,
     NOT_NEGATIVE,
@@ -107,6 +109,8 @@ class AFRClassifier(LastLayerClassifier):
     True
     """
 
+    effective_rows_: float
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
     _tuned = ("gamma", "reg")
 
@@ -129,19 +133,19 @@ class AFRClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        gamma=(4.0, 8.0, 12.0, 20.0),
-        reg=(0.0, 0.1, 0.3),
-        class_balance=True,
-        holdout=0.2,
-        init_head=None,
-        solver="gd",
-        lr=0.01,
-        steps=500,
-        clip_norm=1.0,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        gamma: OneOrSeveral[float] = (4.0, 8.0, 12.0, 20.0),
+        reg: OneOrSeveral[float] = (0.0, 0.1, 0.3),
+        class_balance: bool = True,
+        holdout: float = 0.2,
+        init_head: Head | None = None,
+        solver: Literal["gd", "lbfgs"] = "gd",
+        lr: float = 0.01,
+        steps: int = 500,
+        clip_norm: float = 1.0,
+        selection: Literal["weighted_accuracy"] | Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.gamma = gamma
         self.reg = reg

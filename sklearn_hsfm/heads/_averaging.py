@@ -2,6 +2,7 @@
 
 import inspect
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy.special import log_softmax
@@ -23,6 +24,7 @@ from sklearn_hsfm._linear_head import (
     finite_head,
     one_row_for_two_classes,
 )
+from sklearn_hsfm._typing import ArrayLike, Head, OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm._validation_set import ValidationSet, check_training_rows, split_validation
 from sklearn_hsfm.heads._base import disjoint_groups
 
@@ -107,6 +109,11 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     True
     """
 
+    first_: tuple[np.ndarray, np.ndarray]
+    second_: tuple[np.ndarray, np.ndarray]
+    alpha_: float
+    scores_: dict[str, Any]
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
 
     __metadata_request__fit = {  # noqa: RUF012
@@ -130,16 +137,16 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        first,
-        second,
+        first: Head,
+        second: Head,
         *,
-        alpha=0.5,
-        balance="temperature",
-        label_smoothing=0.1,
-        mixup=0.2,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
+        alpha: OneOrSeveral[float] = 0.5,
+        balance: Literal["none", "temperature", "bang"] = "temperature",
+        label_smoothing: float = 0.1,
+        mixup: float = 0.2,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.first = first
         self.second = second
@@ -152,7 +159,16 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | ValidationSet | None = None,
+        y_val: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        groups_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit both heads and average them.
 
         Parameters
@@ -214,7 +230,7 @@ class HeadAverager(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         self.coef_, self.intercept_ = finite_head(*head)
         return self
 
-    def head_at(self, alpha):
+    def head_at(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the head at a point of the path.
 
         Parameters

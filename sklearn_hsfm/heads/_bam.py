@@ -8,6 +8,7 @@ import numpy as np
 from sklearn_hsfm import selection as rules
 from sklearn_hsfm._compat import StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, Progress, RandomStateLike, Rule
 from sklearn_hsfm.heads._base import COUNT, FRACTION, NOT_NEGATIVE, LastLayerClassifier
 from sklearn_hsfm.heads._descent import (
     DESCENT,
@@ -102,6 +103,8 @@ class BAMClassifier(LastLayerClassifier):
     True
     """
 
+    error_set_: np.ndarray
+
     uses = LabelUse(validation_labels=True)
     _tuned = ("upweight", "l2", "lr")
 
@@ -117,17 +120,17 @@ class BAMClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        upweight=(4.0, 20.0, 50.0),
-        help=50.0,
-        first_epochs=20,
-        l2=1e-2,
-        lr=(1e-4, 1e-3),
-        epochs=50,
-        batch_size=128,
-        selection="class_difference",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        upweight: OneOrSeveral[float] = (4.0, 20.0, 50.0),
+        help: float = 50.0,
+        first_epochs: int = 20,
+        l2: OneOrSeveral[float] = 1e-2,
+        lr: OneOrSeveral[float] = (1e-4, 1e-3),
+        epochs: int = 50,
+        batch_size: int = 128,
+        selection: Rule | str = "class_difference",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.upweight = upweight
         self.help = help

@@ -2,7 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.special import log_softmax
@@ -26,7 +26,8 @@ from sklearn_hsfm._linear_head import (
     to_raw,
 )
 from sklearn_hsfm._progress import bar
-from sklearn_hsfm._validation_set import check_training_rows, split_validation
+from sklearn_hsfm._typing import ArrayLike
+from sklearn_hsfm._validation_set import ValidationSet, check_training_rows, split_validation
 from sklearn_hsfm.metrics._groups import group_membership
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -62,6 +63,12 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     at once. A method that chooses in a way of its own overrides ``_fit_head``.
     """
 
+    selection_: str
+    best_params_: dict[str, Any]
+    best_epoch_: int
+    best_score_: float
+    cv_results_: dict[str, list]
+
     uses = LabelUse()
     _tuned: tuple = ()
 
@@ -74,7 +81,16 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | ValidationSet | None = None,
+        y_val: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        groups_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the head.
 
         Labels that ``uses`` does not name are checked and otherwise ignored, so that all

@@ -1,6 +1,7 @@
 """Causal logit perturbation on features: a network learns which rows to make harder."""
 
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import (
     CHOOSING,
     COUNT,
@@ -101,6 +103,8 @@ class CLPClassifier(LastLayerClassifier):
     True
     """
 
+    perturbations_: np.ndarray
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
     _tuned = ("lr", "l2")
 
@@ -119,17 +123,17 @@ class CLPClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        meta_balance="class",
-        meta_rows=1000,
-        lr=(1e-3, 1e-2),
-        l2=5e-4,
-        perturbation_lr=1e-3,
-        epochs=20,
-        batch_size=128,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        meta_balance: Literal["class", "group"] = "class",
+        meta_rows: int = 1000,
+        lr: OneOrSeveral[float] = (1e-3, 1e-2),
+        l2: OneOrSeveral[float] = 5e-4,
+        perturbation_lr: float = 1e-3,
+        epochs: int = 20,
+        batch_size: int = 128,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.meta_balance = meta_balance
         self.meta_rows = meta_rows

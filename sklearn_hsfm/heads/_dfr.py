@@ -1,7 +1,9 @@
 """Deep feature reweighting: group-balanced, sparse logistic regressions, averaged."""
 
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 import sklearn
@@ -14,6 +16,7 @@ from sklearn_hsfm._compat import Interval, Several, StrOptions
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler, one_row_per_class
 from sklearn_hsfm._progress import PROGRESS, bar
+from sklearn_hsfm._typing import Progress, RandomStateLike
 from sklearn_hsfm.heads._base import FRACTION, LastLayerClassifier, balanced_rows
 from sklearn_hsfm.metrics import worst_group_accuracy_score
 
@@ -97,6 +100,9 @@ class DFRClassifier(LastLayerClassifier):
     True
     """
 
+    C_: float
+    scores_: dict[str, Any]
+
     uses = LabelUse(
         validation_labels=True, validation_groups_fit=True, validation_groups_select=True
     )
@@ -115,14 +121,14 @@ class DFRClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        variant="validation",
-        balance="auto",
-        Cs=(1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01),
-        n_retrains=20,
-        tune_fraction=0.5,
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        variant: Literal["validation", "train"] = "validation",
+        balance: Literal["auto", "group", "class"] = "auto",
+        Cs: Sequence[float] = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01),
+        n_retrains: int = 20,
+        tune_fraction: float = 0.5,
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.variant = variant
         self.balance = balance
@@ -251,6 +257,8 @@ class ClassBalancedClassifier(LastLayerClassifier):
     True
     """
 
+    C_: float
+
     uses = LabelUse(validation_labels=True)
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -263,10 +271,10 @@ class ClassBalancedClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        Cs=(1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-        cv=5,
-        validation_fraction=0.2,
-        random_state=None,
+        Cs: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+        cv: int = 5,
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.Cs = Cs
         self.cv = cv

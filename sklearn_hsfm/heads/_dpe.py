@@ -1,6 +1,7 @@
 """DPE: an ensemble of prototypes, each on fresh balanced rows and unlike those before."""
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from scipy.special import logsumexp, softmax
@@ -14,6 +15,8 @@ from sklearn_hsfm._compat import Interval, _fit_context, validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import PROGRESS, bar
+from sklearn_hsfm._typing import ArrayLike, Progress, RandomStateLike, Selection
+from sklearn_hsfm._validation_set import ValidationSet
 from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.heads._base import (
     CHOOSING,
@@ -110,6 +113,14 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     True
     """
 
+    classes_: np.ndarray
+    prototypes_: np.ndarray
+    distance_scales_: np.ndarray
+    scores_: np.ndarray
+    selection_: str
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     uses = LabelUse(
         validation_labels=True, validation_groups_fit=True, validation_groups_select=True
     )
@@ -137,18 +148,18 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        n_members=15,
-        entropic_scale=30.0,
-        covariance_penalty=5e4,
-        covariance_decay=0.05,
-        norm_penalty=10.0,
-        lr=1e-3,
-        epochs=20,
-        batch_size=256,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        n_members: int = 15,
+        entropic_scale: float = 30.0,
+        covariance_penalty: float = 5e4,
+        covariance_decay: float = 0.05,
+        norm_penalty: float = 10.0,
+        lr: float = 1e-3,
+        epochs: int = 20,
+        batch_size: int = 256,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.n_members = n_members
         self.entropic_scale = entropic_scale
@@ -164,7 +175,16 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
         self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, X_val=None, y_val=None, *, groups=None, groups_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | ValidationSet | None = None,
+        y_val: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        groups_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the members.
 
         Parameters
@@ -253,7 +273,7 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
             )
         return kept, best
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class, averaged over members.
 
         Parameters
@@ -271,7 +291,7 @@ class DPEClassifier(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
         members = zip(self.prototypes_, self.distance_scales_, strict=True)
         return np.mean([softmax(-_distances(U, *member), axis=1) for member in members], axis=0)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class of each sample.
 
         Parameters

@@ -1,6 +1,7 @@
 """EVaLS: rows of high and of low loss retrain the head, inferred environments choose."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
@@ -9,6 +10,7 @@ from sklearn_hsfm._choosing.folds import mined_and_selecting
 from sklearn_hsfm._compat import Interval, one_or_several
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import Estimator, Head, OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import CHOOSING, FRACTION, LastLayerClassifier, erm_head
 from sklearn_hsfm.heads._dfr import sparse_logistic
 from sklearn_hsfm.heads._inferred import A_FINDER, cells_of, fitted_finder, membership
@@ -97,6 +99,9 @@ class EVaLSClassifier(LastLayerClassifier):
     True
     """
 
+    finder_: Any
+    cell_sizes_: np.ndarray
+
     uses = LabelUse(validation_labels=True)
     _tuned = ("n_rows", "C")
 
@@ -112,14 +117,14 @@ class EVaLSClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        n_rows=(25, 50, 100),
-        C=(1.0, 0.1, 0.03),
-        selection_fraction=0.5,
-        init_head=None,
-        finder=None,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
+        n_rows: OneOrSeveral[int] = (25, 50, 100),
+        C: OneOrSeveral[float] = (1.0, 0.1, 0.03),
+        selection_fraction: float = 0.5,
+        init_head: Head | None = None,
+        finder: Estimator | None = None,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.n_rows = n_rows
         self.C = C

@@ -1,6 +1,7 @@
 """Logistic regression on training rows and rows that the user made: DaC, DDB, FFR, DISC."""
 
 from numbers import Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -11,6 +12,7 @@ from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import LinearHeadMixin, finite_head, fitted_scaler, to_raw
 from sklearn_hsfm._looks_alike import warn_unlike
+from sklearn_hsfm._typing import ArrayLike
 from sklearn_hsfm._validation_set import check_training_rows
 
 
@@ -74,12 +76,20 @@ class ExtraRowsClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         "extra_weight": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, *, C=0.01, extra_weight=1.0):
+    def __init__(self, *, C: float = 0.01, extra_weight: float = 1.0):
         self.C = C
         self.extra_weight = extra_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, X_extra=None, y_extra=None, extra_weight=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        X_extra: ArrayLike | None = None,
+        y_extra: ArrayLike | None = None,
+        extra_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the head.
 
         Parameters

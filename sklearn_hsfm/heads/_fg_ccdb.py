@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn_hsfm._choosing.folds import stratified_part
 from sklearn_hsfm._compat import one_or_several
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import (
     CHOOSING,
     COUNT,
@@ -92,6 +93,8 @@ class FGCCDBClassifier(LastLayerClassifier):
     True
     """
 
+    cells_: np.ndarray
+
     uses = LabelUse(validation_labels=True)
     _tuned = ("C",)
 
@@ -107,14 +110,14 @@ class FGCCDBClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        first_fraction=0.1,
-        sure_fraction=0.5,
-        n_stages=3,
-        biased_C=1e-3,
-        C=(0.001, 0.01, 0.1),
-        selection="worst_class",
-        validation_fraction=0.2,
-        random_state=None,
+        first_fraction: float = 0.1,
+        sure_fraction: float = 0.5,
+        n_stages: int = 3,
+        biased_C: float = 1e-3,
+        C: OneOrSeveral[float] = (0.001, 0.01, 0.1),
+        selection: Selection = "worst_class",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.first_fraction = first_fraction
         self.sure_fraction = sure_fraction

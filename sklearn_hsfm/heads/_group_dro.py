@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from sklearn_hsfm._choosing.folds import strata
 from sklearn_hsfm._compat import Interval, one_or_several
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
 from sklearn_hsfm.heads._descent import (
     DESCENT,
@@ -97,6 +98,8 @@ class GroupDROClassifier(LastLayerClassifier):
     True
     """
 
+    group_weights_: np.ndarray
+
     uses = LabelUse(training_groups=True, validation_labels=True, validation_groups_select=True)
     _tuned = ("l2", "lr")
 
@@ -110,17 +113,17 @@ class GroupDROClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        eta=0.01,
-        size_adjustment=0.0,
-        l2=(1e-4, 1e-2, 1.0),
-        lr=1e-3,
-        epochs=50,
-        batch_size=128,
-        balanced_sampling=True,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        eta: float = 0.01,
+        size_adjustment: float = 0.0,
+        l2: OneOrSeveral[float] = (1e-4, 1e-2, 1.0),
+        lr: OneOrSeveral[float] = 1e-3,
+        epochs: int = 50,
+        batch_size: int = 128,
+        balanced_sampling: bool = True,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.eta = eta
         self.size_adjustment = size_adjustment
@@ -258,15 +261,15 @@ class CVaRDROClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        alpha=(0.1, 0.3),
-        l2=(1e-4, 1e-2, 1.0),
-        lr=1e-3,
-        epochs=50,
-        batch_size=128,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        alpha: OneOrSeveral[float] = (0.1, 0.3),
+        l2: OneOrSeveral[float] = (1e-4, 1e-2, 1.0),
+        lr: OneOrSeveral[float] = 1e-3,
+        epochs: int = 50,
+        batch_size: int = 128,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.alpha = alpha
         self.l2 = l2

@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -9,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._init_head import cross_fitted_erm
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import CHOOSING, POSITIVE, LastLayerClassifier, weighted_regression
 
 
@@ -82,6 +84,8 @@ class JTTClassifier(LastLayerClassifier):
     True
     """
 
+    error_set_: np.ndarray
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
     _tuned = ("upweight", "C")
 
@@ -97,14 +101,14 @@ class JTTClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        upweight=(4.0, 20.0, 50.0, 100.0),
-        C=(0.001, 0.01),
-        identify="cross_fit",
-        n_epochs=1,
-        cv=5,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
+        upweight: OneOrSeveral[float] = (4.0, 20.0, 50.0, 100.0),
+        C: OneOrSeveral[float] = (0.001, 0.01),
+        identify: Literal["cross_fit", "early_stop", "fit"] = "cross_fit",
+        n_epochs: int = 1,
+        cv: int = 5,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.upweight = upweight
         self.C = C

@@ -6,6 +6,7 @@ import numpy as np
 
 from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import LastLayerClassifier
 from sklearn_hsfm.heads._descent import DESCENT, cross_entropy, descend, one_hot, shuffled
 
@@ -86,6 +87,8 @@ class LfFClassifier(LastLayerClassifier):
     True
     """
 
+    row_weights_: np.ndarray
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
     _tuned = ("l2", "lr")
 
@@ -98,16 +101,16 @@ class LfFClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        q=0.7,
-        smoothing=0.7,
-        l2=(1e-4, 1e-2),
-        lr=(1e-3, 1e-2, 1e-1),
-        epochs=50,
-        batch_size=256,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        q: float = 0.7,
+        smoothing: float = 0.7,
+        l2: OneOrSeveral[float] = (1e-4, 1e-2),
+        lr: OneOrSeveral[float] = (1e-3, 1e-2, 1e-1),
+        epochs: int = 50,
+        batch_size: int = 256,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.q = q
         self.smoothing = smoothing

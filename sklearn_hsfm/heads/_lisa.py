@@ -7,6 +7,7 @@ import numpy as np
 
 from sklearn_hsfm._compat import Interval
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, LastLayerClassifier
 from sklearn_hsfm.heads._descent import DESCENT, balanced_over, cross_entropy, descend, one_hot
 from sklearn_hsfm.heads._jtt import cross_fitted_errors
@@ -98,16 +99,16 @@ class LISAClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        alpha=2.0,
-        p_sel=0.5,
-        l2=(1e-4, 1e-2, 1.0),
-        lr=1e-3,
-        epochs=50,
-        batch_size=128,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        alpha: float = 2.0,
+        p_sel: float = 0.5,
+        l2: OneOrSeveral[float] = (1e-4, 1e-2, 1.0),
+        lr: OneOrSeveral[float] = 1e-3,
+        epochs: int = 50,
+        batch_size: int = 128,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.alpha = alpha
         self.p_sel = p_sel

@@ -1,5 +1,7 @@
 """SELF: fine-tune the head on the held-out rows that training changed its mind about."""
 
+from typing import Literal
+
 import numpy as np
 from scipy.special import log_softmax
 
@@ -7,6 +9,7 @@ from sklearn_hsfm._choosing.folds import mined_and_selecting
 from sklearn_hsfm._compat import StrOptions, one_or_several
 from sklearn_hsfm._init_head import A_HEAD
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import Head, OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import CHOOSING, COUNT, POSITIVE, LastLayerClassifier, erm_head
 from sklearn_hsfm.heads._descent import cross_entropy, descend, one_hot, shuffled
 
@@ -103,15 +106,15 @@ class SELFClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        criterion="early_stop",
-        n_rows=(20, 100, 500),
-        lr=(1e-4, 1e-3, 1e-2),
-        steps=250,
-        early_epochs=1,
-        init_head=None,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
+        criterion: Literal["early_stop", "misclassification"] = "early_stop",
+        n_rows: OneOrSeveral[int] = (20, 100, 500),
+        lr: OneOrSeveral[float] = (1e-4, 1e-3, 1e-2),
+        steps: int = 250,
+        early_epochs: int = 1,
+        init_head: Head | None = None,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.criterion = criterion
         self.n_rows = n_rows

@@ -1,6 +1,7 @@
 """SPARE: clusters of what a head says early in training, weighed by their size."""
 
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -8,6 +9,7 @@ from sklearn.metrics import silhouette_score
 
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
 from sklearn_hsfm._label_use import LabelUse
+from sklearn_hsfm._typing import OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import (
     CHOOSING,
     COUNT,
@@ -100,6 +102,8 @@ class SPAREClassifier(LastLayerClassifier):
     True
     """
 
+    cells_: np.ndarray
+
     uses = LabelUse(validation_labels=True, validation_groups_select=True)
     _tuned = ("early_epochs", "C")
 
@@ -116,15 +120,15 @@ class SPAREClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        early_epochs=(1, 2),
-        lr=1e-3,
-        batch_size=128,
-        power="auto",
-        max_clusters=5,
-        C=(0.001, 0.01, 0.1),
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
+        early_epochs: OneOrSeveral[int] = (1, 2),
+        lr: float = 1e-3,
+        batch_size: int = 128,
+        power: Literal["auto"] | float = "auto",
+        max_clusters: int = 5,
+        C: OneOrSeveral[float] = (0.001, 0.01, 0.1),
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
     ):
         self.early_epochs = early_epochs
         self.lr = lr

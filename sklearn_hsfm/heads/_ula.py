@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn_hsfm._compat import one_or_several
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import one_row_per_class
+from sklearn_hsfm._typing import OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import NOT_NEGATIVE, POSITIVE, LastLayerClassifier
 from sklearn_hsfm.heads._descent import DESCENT, cross_entropy, descend, one_hot, shuffled
 from sklearn_hsfm.heads._inferred import membership
@@ -92,6 +93,8 @@ class ULAClassifier(LastLayerClassifier):
     True
     """
 
+    log_prior_: np.ndarray
+
     uses = LabelUse(validation_labels=True)
     _tuned = ("tau", "l2", "lr")
 
@@ -104,16 +107,16 @@ class ULAClassifier(LastLayerClassifier):
     def __init__(
         self,
         *,
-        tau=(0.0, 0.5, 1.0),
-        biased_C=1e-4,
-        l2=1e-2,
-        lr=(1e-3, 1e-2),
-        epochs=50,
-        batch_size=128,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        tau: OneOrSeveral[float] = (0.0, 0.5, 1.0),
+        biased_C: float = 1e-4,
+        l2: OneOrSeveral[float] = 1e-2,
+        lr: OneOrSeveral[float] = (1e-3, 1e-2),
+        epochs: int = 50,
+        batch_size: int = 128,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.tau = tau
         self.biased_C = biased_C

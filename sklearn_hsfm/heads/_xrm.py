@@ -8,6 +8,7 @@ from scipy.special import softmax
 
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._progress import bar
+from sklearn_hsfm._typing import Estimator, OneOrSeveral, Progress, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import COUNT, NOT_NEGATIVE
 from sklearn_hsfm.heads._descent import (
     DESCENT,
@@ -123,6 +124,10 @@ class XRMClassifier(GroupDROClassifier):
     True
     """
 
+    labels_: np.ndarray
+    flip_rate_: float
+    group_weights_: np.ndarray
+
     uses = LabelUse(validation_labels=True)
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -138,20 +143,20 @@ class XRMClassifier(GroupDROClassifier):
     def __init__(
         self,
         *,
-        n_draws=10,
-        twin_epochs=20,
-        finder=None,
-        eta=0.01,
-        size_adjustment=0.0,
-        l2=(1e-4, 1e-2, 1.0),
-        lr=1e-3,
-        epochs=50,
-        batch_size=128,
-        balanced_sampling=True,
-        selection="auto",
-        validation_fraction=0.2,
-        random_state=None,
-        progress="auto",
+        n_draws: int = 10,
+        twin_epochs: int = 20,
+        finder: Estimator | None = None,
+        eta: float = 0.01,
+        size_adjustment: float = 0.0,
+        l2: OneOrSeveral[float] = (1e-4, 1e-2, 1.0),
+        lr: OneOrSeveral[float] = 1e-3,
+        epochs: int = 50,
+        batch_size: int = 128,
+        balanced_sampling: bool = True,
+        selection: Selection = "auto",
+        validation_fraction: float = 0.2,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         super().__init__(
             eta=eta,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
@@ -16,6 +17,7 @@ from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._linear_head import fitted_scaler, log_probabilities
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import ArrayLike, ImagesLike, Progress, RandomStateLike
 from sklearn_hsfm._verdict import names_of_cells
 from sklearn_hsfm.discovery import ShortcutFinder
 from sklearn_hsfm.discovery._evidence import NONE_BELOW, Evidence
@@ -61,18 +63,18 @@ _COUNT = [Interval(Integral, 1, None, closed="left")]
     prefer_skip_nested_validation=True,
 )
 def audit(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
     *,
-    groups=None,
-    images=None,
-    cv=3,
-    n_repeats=2,
-    n_jobs=None,
-    random_state=None,
-    progress="auto",
-):
+    groups: ArrayLike | None = None,
+    images: ImagesLike = None,
+    cv: int = 3,
+    n_repeats: int = 2,
+    n_jobs: int | None = None,
+    random_state: RandomStateLike = None,
+    progress: Progress = "auto",
+) -> Audit:
     """Say whether there is a shortcut, where, and whether a repair works, from class labels.
 
     No head judges a sample that it saw: plain and class-balanced logistic regressions and the

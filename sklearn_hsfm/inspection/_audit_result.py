@@ -1,11 +1,14 @@
 """Audit: what an audit found, as text, tables and a page."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sklearn_hsfm._typing import DataFrame, FilePath
 from sklearn_hsfm.discovery._evidence import NONE_BELOW
+from sklearn_hsfm.metrics import GroupScores
 
 FOUND = "shortcut found"
 NOT_FOUND = "no shortcut found"
@@ -90,28 +93,28 @@ class Audit:
     verdict: str
     classes: np.ndarray
     y: np.ndarray
-    evidence: dict
+    evidence: dict[str, np.ndarray]
     evidence_reason: str
     chance: float
-    votes: tuple
-    gain: tuple
+    votes: tuple[int, ...]
+    gain: tuple[float, ...]
     cell_names: np.ndarray
     cell: np.ndarray
     hurt: np.ndarray
     hurt_scores: np.ndarray
-    scores: dict
-    group_scores: dict | None
+    scores: dict[str, GroupScores]
+    group_scores: dict[str, GroupScores] | None
     groups: tuple | None
-    compared: tuple
+    compared: tuple[str, ...]
     differences: np.ndarray
-    predictions: dict
+    predictions: dict[str, np.ndarray]
     margin: np.ndarray
     label_scores: np.ndarray
     spread: np.ndarray
     material: Material = field(repr=False)
 
     @property
-    def reason(self):
+    def reason(self) -> str:
         """Why the verdict is what it is, in words."""
         if self.verdict == WORSE:
             gain, error = self.gain
@@ -129,7 +132,7 @@ class Audit:
         return self.evidence_reason
 
     @property
-    def how_sure(self):
+    def how_sure(self) -> str:
         """How far the answer may be chance, in words."""
         found, asked = self.votes
         parts = f"{found} of {asked} training parts of the folds"
@@ -142,12 +145,12 @@ class Audit:
         return f"{said}.{NO_PROOF if self.verdict == NOT_FOUND else ''}"
 
     @property
-    def audited(self):
+    def audited(self) -> str | None:
         """Name of the fitted classifier that was audited; None where all were fitted here."""
         return None if np.isnan(self.gain[0]) else list(self.predictions)[2]
 
     @property
-    def repair(self):
+    def repair(self) -> str:
         """Whether the repair works, in words.
 
         "works" or "does harm", where the interval of the difference in the cell that was read
@@ -160,30 +163,30 @@ class Audit:
         return "works" if low > 0 else "does harm" if high < 0 else "not shown to help"
 
     @property
-    def worst(self):
+    def worst(self) -> int:
         """Which cell, or group where they are known, was read worst before the repair."""
         return int(np.nanargmin(self.judged[self.compared[0]].accuracy))
 
     @property
-    def judged(self):
+    def judged(self) -> dict[str, GroupScores]:
         """Accuracies that the repair is judged by: in the groups, or else in the cells."""
         return self.scores if self.group_scores is None else self.group_scores
 
     @property
-    def doubtful(self):
+    def doubtful(self) -> np.ndarray:
         """Samples whose label is likely to be wrong, the likeliest first."""
         order = np.argsort(-self.label_scores, kind="stable")
         return order[self.label_scores[order] > 0]
 
     @property
-    def disputed(self):
+    def disputed(self) -> np.ndarray:
         """All samples, those first about which heads disagree most, as measured by decisions."""
         if np.isnan(self.spread).all() or not (self.spread > 0).any():
             return np.array([], dtype=int)
         sure = np.abs(self.margin) / np.maximum(self.spread, np.finfo(float).tiny)
         return np.argsort(sure, kind="stable")
 
-    def telling(self, cell, n=_MOST_SHOWN):
+    def telling(self, cell: int, n: int = _MOST_SHOWN) -> np.ndarray:
         """Return the samples that speak most for a cell, those of doubtful labels last.
 
         Parameters
@@ -209,7 +212,7 @@ class Audit:
 
         return as_text(self, _MOST_CELLS, _MOST_SHOWN)
 
-    def to_frame(self, which="cells"):
+    def to_frame(self, which: Literal["cells", "samples", "classes"] = "cells") -> DataFrame:
         """Return a table.
 
         Parameters
@@ -241,7 +244,7 @@ class Audit:
             ) from error
         return pd.DataFrame(columns)
 
-    def to_html(self, *, title="Is there a shortcut, and where", n_samples=8):
+    def to_html(self, *, title: str = "Is there a shortcut, and where", n_samples: int = 8) -> str:
         """Return the audit as a page that loads nothing.
 
         Parameters
@@ -265,7 +268,7 @@ class Audit:
 
         return page(self, title, n_samples)
 
-    def save(self, path):
+    def save(self, path: FilePath) -> Path:
         """Write the page to a file.
 
         Parameters

@@ -1,12 +1,24 @@
 """decode_edits: support rows before and after their edits, as generated images."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
+from sklearn_hsfm._classifier import HSFMClassifier
 from sklearn_hsfm.inspection._kept import check_keeps
 
 
-def decode_edits(estimator, pipeline, rows=(0,), *, prompt="", seed=0, **options):
+def decode_edits(
+    estimator: HSFMClassifier,
+    pipeline: Any,
+    rows: Sequence[int] = (0,),
+    *,
+    prompt: str = "",
+    seed: int = 0,
+    **options: Any,
+) -> list[tuple]:
     """Return generated images of support samples, before and after their edits.
 
     Stable Diffusion unCLIP turns an image embedding of CLIP into an image; the paper's Figure 2

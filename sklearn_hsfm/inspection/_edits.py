@@ -1,12 +1,16 @@
 """describe_edits: what the edits of the support meant, in real rows, groups and words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from sklearn_hsfm._classifier import HSFMClassifier
 from sklearn_hsfm._compat import HasMethods, Interval, validate_params
+from sklearn_hsfm._typing import ArrayLike
 from sklearn_hsfm.inspection._directions import directions, make_bank
 from sklearn_hsfm.metrics._columns import check_same_length
 from sklearn_hsfm.metrics._groups import one_per_id
@@ -36,7 +40,7 @@ class Shift:
     before: np.ndarray
     after: np.ndarray
 
-    def toward(self, c):
+    def toward(self, c: int) -> Any:
         """Return the name that gained the largest share.
 
         Parameters
@@ -93,8 +97,8 @@ class EditDescription:
     chance: float
     before: np.ndarray
     after: np.ndarray
-    shifts: dict
-    concepts: dict
+    shifts: dict[str, Shift]
+    concepts: dict[str, np.ndarray]
 
     def __str__(self):
         """Return the description as text."""
@@ -129,7 +133,16 @@ class EditDescription:
     },
     prefer_skip_nested_validation=True,
 )
-def describe_edits(estimator, X, y, *, groups=None, attributes=None, concepts=None, n_neighbors=5):
+def describe_edits(
+    estimator: HSFMClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    attributes: Mapping[str, ArrayLike] | None = None,
+    concepts: Mapping[str, ArrayLike] | None = None,
+    n_neighbors: int = 5,
+) -> EditDescription:
     """Say what the edits of the support meant, by real samples.
 
     The paper shows edits as generated images (Section 5.3); this says the same without a

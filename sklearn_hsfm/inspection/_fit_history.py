@@ -1,5 +1,12 @@
 """FitHistoryDisplay: what an HSFM fit did, epoch by epoch."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from sklearn_hsfm._classifier import HSFMClassifier
+from sklearn_hsfm._typing import Axes, Figure
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 from sklearn_hsfm.inspection._kept import check_keeps
 
@@ -45,13 +52,21 @@ class FitHistoryDisplay:
     ['accuracy', 'inner_loss', 'outer_loss', 'worst_class']
     """
 
-    def __init__(self, history, best_epoch, *, selection="score"):
+    lines_: dict[str, Any]
+    ax_: np.ndarray
+    figure_: Figure
+
+    def __init__(
+        self, history: dict[str, np.ndarray], best_epoch: int, *, selection: str = "score"
+    ):
         self.history = history
         self.best_epoch = best_epoch
         self.selection = selection
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(
+        cls, estimator: HSFMClassifier, *, ax: Sequence[Axes] | np.ndarray | None = None
+    ) -> Self:
         """Draw the history of a fitted classifier.
 
         Parameters
@@ -75,7 +90,7 @@ class FitHistoryDisplay:
         chosen_by = estimator.selection_
         return cls(estimator.history_, estimator.best_epoch_, selection=chosen_by).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Sequence[Axes] | np.ndarray | None = None) -> Self:
         """Draw the curves.
 
         Parameters

@@ -1,12 +1,15 @@
 """GroupAccuracyDisplay: accuracy of every group, of one or several methods side by side."""
 
+from collections.abc import Mapping
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 
 from sklearn_hsfm._compat import Interval, validate_params
+from sklearn_hsfm._typing import ArrayLike, Axes, Classifier, Figure
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
-from sklearn_hsfm.metrics import group_scores
+from sklearn_hsfm.metrics import GroupScores, group_scores
 
 
 class GroupAccuracyDisplay:
@@ -45,11 +48,24 @@ class GroupAccuracyDisplay:
     4
     """
 
-    def __init__(self, scores):
+    bars_: dict[str, Any]
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, scores: dict[str, GroupScores]):
         self.scores = scores
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, groups, *, ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: Classifier | Mapping[str, Classifier],
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike,
+        *,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Draw the accuracies of one or several fitted classifiers.
 
         Parameters
@@ -77,7 +93,15 @@ class GroupAccuracyDisplay:
         return cls.from_predictions(y, y_pred, groups, ax=ax, **options)
 
     @classmethod
-    def from_predictions(cls, y_true, y_pred, groups, *, ax=None, **options):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike | Mapping[str, ArrayLike],
+        groups: ArrayLike,
+        *,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Draw the accuracies of one or several sets of predictions.
 
         Parameters
@@ -106,7 +130,7 @@ class GroupAccuracyDisplay:
         {"n_groups": [None, Interval(Integral, 1, None, closed="left")]},
         prefer_skip_nested_validation=True,
     )
-    def plot(self, ax=None, *, n_groups=None):
+    def plot(self, ax: Axes | None = None, *, n_groups: int | None = None) -> Self:
         """Draw the bars.
 
         Parameters

@@ -1,11 +1,15 @@
 """HardSetDisplay: the rows that were mined, or that have the largest losses, as a grid."""
 
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 
+from sklearn_hsfm._classifier import HSFMClassifier
 from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm._typing import ArrayLike, Axes, Figure, ImagesLike
 from sklearn_hsfm.inspection._axes import axes_for, plain
 from sklearn_hsfm.inspection._kept import check_keeps
 from sklearn_hsfm.inspection._pictures import check_images, picture
@@ -53,7 +57,21 @@ class HardSetDisplay:
     [5, 5, 5, 5, 5, 5]
     """
 
-    def __init__(self, rows, y_true, y_pred, loss, pictures, *, times=None, n_epochs=None):
+    images_: list[Any]
+    ax_: np.ndarray
+    figure_: Figure
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        y_true: np.ndarray,
+        y_pred: np.ndarray,
+        loss: np.ndarray,
+        pictures: list[np.ndarray],
+        *,
+        times: np.ndarray | None = None,
+        n_epochs: int | None = None,
+    ):
         self.rows = rows
         self.y_true = y_true
         self.y_pred = y_pred
@@ -63,7 +81,16 @@ class HardSetDisplay:
         self.n_epochs = n_epochs
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, images=None, n_rows=12, ax=None):
+    def from_estimator(
+        cls,
+        estimator: HSFMClassifier,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        images: ImagesLike = None,
+        n_rows: int = 12,
+        ax: Sequence[Axes] | np.ndarray | None = None,
+    ) -> Self:
         """Draw the samples that a fitted classifier mined most often.
 
         Parameters
@@ -123,17 +150,17 @@ class HardSetDisplay:
     )
     def from_predictions(
         cls,
-        y_true,
-        y_proba,
+        y_true: ArrayLike,
+        y_proba: ArrayLike,
         *,
-        images=None,
-        features=None,
-        classes=None,
-        times=None,
-        n_epochs=None,
-        n_rows=12,
-        ax=None,
-    ):
+        images: ImagesLike = None,
+        features: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        times: ArrayLike | None = None,
+        n_epochs: int | None = None,
+        n_rows: int = 12,
+        ax: Sequence[Axes] | np.ndarray | None = None,
+    ) -> Self:
         """Draw the samples of largest loss, those that were mined more often first.
 
         Parameters
@@ -208,7 +235,7 @@ class HardSetDisplay:
         )
         return display.plot(ax=ax)
 
-    def captions(self):
+    def captions(self) -> list[str]:
         """Return what is written about each sample.
 
         Returns
@@ -227,7 +254,7 @@ class HardSetDisplay:
             lines.append(line)
         return lines
 
-    def plot(self, ax=None, *, n_cols=4):
+    def plot(self, ax: Sequence[Axes] | np.ndarray | None = None, *, n_cols: int = 4) -> Self:
         """Draw the grid.
 
         Parameters

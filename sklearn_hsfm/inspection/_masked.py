@@ -1,7 +1,9 @@
 """masked_sensitivity: what a classifier still tells without the object, and of it alone."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -9,6 +11,14 @@ from sklearn.utils import check_random_state
 from sklearn_hsfm._compat import HasMethods, Interval, validate_params
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._progress import PROGRESS
+from sklearn_hsfm._typing import (
+    ArrayLike,
+    Classifier,
+    DataFrame,
+    ImagesLike,
+    Progress,
+    RandomStateLike,
+)
 from sklearn_hsfm.inspection._image_edits import (
     check_grid,
     fill_colour,
@@ -94,7 +104,7 @@ class MaskedSensitivity:
             )
         return "\n".join(lines)
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return a row for each condition and group.
 
         Returns
@@ -109,7 +119,7 @@ class MaskedSensitivity:
             columns += [name, f"{name}_low", f"{name}_high"]
         return pd.DataFrame({name: getattr(self, name) for name in columns})
 
-    def drop_map(self, group=ALL):
+    def drop_map(self, group: str = ALL) -> np.ndarray:
         """Return the drop of accuracy when each window is masked.
 
         Parameters
@@ -146,19 +156,19 @@ class MaskedSensitivity:
     prefer_skip_nested_validation=True,
 )
 def masked_sensitivity(
-    estimator,
-    images,
-    masks,
-    y,
-    groups=None,
+    estimator: Classifier,
+    images: ImagesLike,
+    masks: ArrayLike | Literal["grid"] | Callable[..., ArrayLike],
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
     *,
-    grid=(4, 4),
-    fill="mean",
-    confidence=0.95,
-    n_bootstrap=1000,
-    random_state=None,
-    progress="auto",
-):
+    grid: tuple[int, int] = (4, 4),
+    fill: Literal["mean"] | float | Sequence[float] = "mean",
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    random_state: RandomStateLike = None,
+    progress: Progress = "auto",
+) -> MaskedSensitivity:
     """Ask a classifier of images with the object masked, with all else masked, and unmasked.
 
     Parameters

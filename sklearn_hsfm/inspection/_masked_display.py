@@ -1,9 +1,13 @@
 """MaskedSensitivityDisplay: accuracy with the object masked and alone, or a map of windows."""
 
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
 import numpy as np
 
+from sklearn_hsfm._typing import ArrayLike, Axes, Classifier, Figure, ImagesLike
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
-from sklearn_hsfm.inspection._masked import ALL, masked_sensitivity
+from sklearn_hsfm.inspection._masked import ALL, MaskedSensitivity, masked_sensitivity
 
 
 class MaskedSensitivityDisplay:
@@ -42,11 +46,26 @@ class MaskedSensitivityDisplay:
     (2, 2)
     """
 
-    def __init__(self, sensitivity):
+    bars_: dict[str, Any]
+    image_: Any
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, sensitivity: MaskedSensitivity):
         self.sensitivity = sensitivity
 
     @classmethod
-    def from_estimator(cls, estimator, images, masks, y, groups=None, *, ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: Classifier,
+        images: ImagesLike,
+        masks: ArrayLike | Literal["grid"] | Callable[..., ArrayLike],
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Mask, ask and draw.
 
         Parameters
@@ -65,7 +84,7 @@ class MaskedSensitivityDisplay:
         """
         return cls(masked_sensitivity(estimator, images, masks, y, groups, **options)).plot(ax=ax)
 
-    def plot(self, ax=None, *, group=ALL):
+    def plot(self, ax: Axes | None = None, *, group: str = ALL) -> Self:
         """Draw the bars of every group, or the map of one.
 
         Parameters

@@ -1,9 +1,14 @@
 """PatchDisplay: the worst patches, each pasted on an image where it does most."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from sklearn_hsfm._typing import Axes, Figure, ImagesLike
 from sklearn_hsfm.inspection._axes import axes_for, plain
 from sklearn_hsfm.inspection._patch_bank import paste
+from sklearn_hsfm.inspection._patches import PatchProbe
 from sklearn_hsfm.inspection._pictures import check_images, picture
 
 
@@ -39,12 +44,24 @@ class PatchDisplay:
     1
     """
 
-    def __init__(self, pictures, captions):
+    images_: list[Any]
+    ax_: np.ndarray
+    figure_: Figure
+
+    def __init__(self, pictures: list[np.ndarray], captions: list[str]):
         self.pictures = pictures
         self.captions = captions
 
     @classmethod
-    def from_probe(cls, probe, images, *, n_patches=5, image=0, ax=None):
+    def from_probe(
+        cls,
+        probe: PatchProbe,
+        images: ImagesLike,
+        *,
+        n_patches: int = 5,
+        image: int = 0,
+        ax: Sequence[Axes] | np.ndarray | None = None,
+    ) -> Self:
         """Draw the worst patches.
 
         Parameters
@@ -76,7 +93,7 @@ class PatchDisplay:
             captions.append(f"{line}{turned}\np = {probe.p_value[k]:.3f}")
         return cls(pictures, captions).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Sequence[Axes] | np.ndarray | None = None) -> Self:
         """Draw the pictures in a row.
 
         Parameters

@@ -1,6 +1,8 @@
 """PatchGuard and PatchRemover: defences against patches that need no training of the network."""
 
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -8,6 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
+from sklearn_hsfm._typing import ArrayLike, Classifier, ImagesLike
 from sklearn_hsfm.inspection._image_edits import (
     as_given,
     fill_colour,
@@ -67,7 +70,15 @@ class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
         "fill": "no_validation",
     }
 
-    def __init__(self, estimator, defence="crops", *, crop=0.75, detector=None, fill="mean"):
+    def __init__(
+        self,
+        estimator: Classifier,
+        defence: Literal["crops", "mask"] = "crops",
+        *,
+        crop: float = 0.75,
+        detector: Callable[..., Any] | None = None,
+        fill: Literal["mean"] | float | Sequence[float] = "mean",
+    ):
         self.estimator = estimator
         self.defence = defence
         self.crop = crop
@@ -75,7 +86,7 @@ class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
         self.fill = fill
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Labels of the estimator."""
         return self.estimator.classes_
 
@@ -83,7 +94,7 @@ class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
         """Return True: the estimator is."""
         return True
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Do nothing.
 
         Parameters
@@ -98,7 +109,7 @@ class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
         """
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ImagesLike) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -131,7 +142,7 @@ class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
             proba[start : start + len(rows)] = said.mean(axis=1)
         return proba
 
-    def predict(self, X):
+    def predict(self, X: ImagesLike) -> np.ndarray:
         """Return the most probable class of each image.
 
         Parameters
@@ -197,15 +208,19 @@ class PatchRemover(DocLinkMixin, TransformerMixin, BaseEstimator):
     True
     """
 
+    components_: np.ndarray
+    mean_: np.ndarray
+    n_features_in_: int
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, n_components=1):
+    def __init__(self, n_components: int = 1):
         self.n_components = n_components
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_patched):
+    def fit(self, X: ArrayLike, y: Any = None, *, X_patched: ArrayLike) -> Self:
         """Find the directions.
 
         Parameters
@@ -247,7 +262,7 @@ class PatchRemover(DocLinkMixin, TransformerMixin, BaseEstimator):
         self.components_, self.mean_ = directions[: self.n_components], X.mean(axis=0)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Return features without these directions.
 
         Parameters

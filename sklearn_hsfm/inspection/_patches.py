@@ -1,7 +1,9 @@
 """probe_patches: which stamps change what a classifier says, more than any patch would (SLANT)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -9,6 +11,15 @@ from sklearn.utils import check_random_state
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, one_or_several, validate_params
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._progress import PROGRESS, bar
+from sklearn_hsfm._typing import (
+    ArrayLike,
+    Classifier,
+    DataFrame,
+    ImagesLike,
+    OneOrSeveral,
+    Progress,
+    RandomStateLike,
+)
 from sklearn_hsfm.inspection._image_edits import (
     as_given,
     images_and_classes,
@@ -83,7 +94,7 @@ class PatchProbe:
     accuracy_before: np.ndarray
     accuracy_after: np.ndarray
     null: np.ndarray
-    patches: dict
+    patches: dict[str, np.ndarray]
 
     def __str__(self):
         """Return the patches as text."""
@@ -102,7 +113,7 @@ class PatchProbe:
             lines.append(line)
         return "\n".join(lines)
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return a row for each patch.
 
         Returns
@@ -131,20 +142,20 @@ class PatchProbe:
     prefer_skip_nested_validation=True,
 )
 def probe_patches(
-    estimator,
-    images,
-    patches="marks",
-    y=None,
+    estimator: Classifier,
+    images: ImagesLike,
+    patches: Literal["marks"] | Mapping[str, ArrayLike] | Sequence[Any] = "marks",
+    y: ArrayLike | None = None,
     *,
-    sizes=0.25,
-    positions=_CORNERS,
-    n_images=32,
-    n_random="auto",
-    random_patches="cut out",
-    alpha=0.05,
-    random_state=None,
-    progress="auto",
-):
+    sizes: OneOrSeveral[float] = 0.25,
+    positions: Sequence[str] = _CORNERS,
+    n_images: int = 32,
+    n_random: int | Literal["auto"] = "auto",
+    random_patches: Literal["cut out", "shuffled"] = "cut out",
+    alpha: float = 0.05,
+    random_state: RandomStateLike = None,
+    progress: Progress = "auto",
+) -> PatchProbe:
     """Paste patches on images and tell which change the predictions more than any patch would.
 
     Parameters

@@ -1,13 +1,19 @@
 """RegionClusters: what `find_regions` found, as text, a table and rows for a repair."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
+from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm._typing import ArrayLike, DataFrame, ImagesLike, RandomStateLike
+from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.inspection._pictures import check_images
+from sklearn_hsfm.inspection._region_scores import ClusterScores
 from sklearn_hsfm.metrics._columns import one_column
 
 
@@ -81,8 +87,20 @@ class RegionClusters:
 
     @classmethod
     def of(
-        cls, classes, boxes, image, model, units, scores, p, view, *, reason, min_influence, alpha
-    ):
+        cls,
+        classes: np.ndarray,
+        boxes: np.ndarray,
+        image: np.ndarray,
+        model: KMeans,
+        units: np.ndarray,
+        scores: ClusterScores,
+        p: np.ndarray,
+        view: str,
+        *,
+        reason: str | None,
+        min_influence: float,
+        alpha: float,
+    ) -> Self:
         """Rank the clusters of a clustering; `find_regions` calls this.
 
         Parameters
@@ -163,7 +181,7 @@ class RegionClusters:
                 )
         return "\n".join(lines)
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return a row for each cluster and class.
 
         Returns
@@ -194,7 +212,7 @@ class RegionClusters:
             }
         )
 
-    def regions(self, cluster):
+    def regions(self, cluster: int) -> np.ndarray:
         """Return the regions of a cluster, those nearest to its centre first.
 
         Parameters
@@ -218,8 +236,16 @@ class RegionClusters:
         return rows[np.argsort(-self.closeness[rows], kind="stable")]
 
     def extra_rows(
-        self, extractor, images, y, *, how="swapped", grid=(2, 2), boxes=None, random_state=None
-    ):
+        self,
+        extractor: FeatureExtractor,
+        images: ImagesLike,
+        y: ArrayLike,
+        *,
+        how: Literal["swapped", "masked", "regions"] = "swapped",
+        grid: tuple[int, int] = (2, 2),
+        boxes: Sequence[ArrayLike] | None = None,
+        random_state: RandomStateLike = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return samples for `ExtraRowsClassifier`, in which the clusters pointed to say nothing.
 
         Parameters

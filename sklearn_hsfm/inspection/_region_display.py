@@ -1,9 +1,14 @@
 """RegionDisplay: pictures of the regions of clusters, in their images."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from sklearn_hsfm._typing import Axes, Figure, ImagesLike
 from sklearn_hsfm.inspection._axes import axes_for, plain
 from sklearn_hsfm.inspection._pictures import check_images, picture
+from sklearn_hsfm.inspection._region_clusters import RegionClusters
 
 
 class RegionDisplay:
@@ -41,13 +46,27 @@ class RegionDisplay:
     1
     """
 
-    def __init__(self, pictures, boxes, titles):
+    images_: list[Any]
+    ax_: np.ndarray
+    figure_: Figure
+
+    def __init__(
+        self, pictures: list[list[np.ndarray]], boxes: list[list[tuple]], titles: list[str]
+    ):
         self.pictures = pictures
         self.boxes = boxes
         self.titles = titles
 
     @classmethod
-    def from_regions(cls, found, images, *, n_clusters=3, n_pictures=6, ax=None):
+    def from_regions(
+        cls,
+        found: RegionClusters,
+        images: ImagesLike,
+        *,
+        n_clusters: int = 3,
+        n_pictures: int = 6,
+        ax: Sequence[Axes] | np.ndarray | None = None,
+    ) -> Self:
         """Draw the regions nearest to the centre of each cluster, each from another image.
 
         Parameters
@@ -87,7 +106,7 @@ class RegionDisplay:
             )
         return cls(pictures, boxes, titles).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Sequence[Axes] | np.ndarray | None = None) -> Self:
         """Draw the pictures, with a frame around each region.
 
         Parameters

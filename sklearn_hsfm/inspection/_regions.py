@@ -1,6 +1,8 @@
 """find_regions: where in the images a shortcut is, by clusters of regions (RaVL)."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from sklearn.utils import check_random_state
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, validate_params
 from sklearn_hsfm._labels import class_indices
 from sklearn_hsfm._progress import PROGRESS, bar
+from sklearn_hsfm._typing import ArrayLike, Classifier, ImagesLike, Progress, RandomStateLike
+from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.inspection._image_edits import (
     check_grid,
     fill_colour,
@@ -46,22 +50,22 @@ _JUDGED = 2000  # regions that choose the number of clusters
     prefer_skip_nested_validation=True,
 )
 def find_regions(
-    extractor,
-    images,
-    y,
-    estimator,
+    extractor: FeatureExtractor,
+    images: ImagesLike,
+    y: ArrayLike,
+    estimator: Classifier,
     *,
-    grid=(2, 2),
-    boxes=None,
-    view="crop",
-    n_clusters="auto",
-    min_influence=0.25,
-    trusted=False,
-    n_permutations=999,
-    alpha=0.05,
-    random_state=None,
-    progress="auto",
-):
+    grid: tuple[int, int] = (2, 2),
+    boxes: Sequence[ArrayLike] | None = None,
+    view: Literal["crop", "rest masked"] = "crop",
+    n_clusters: int | Literal["auto"] = "auto",
+    min_influence: float = 0.25,
+    trusted: bool = False,
+    n_permutations: int = 999,
+    alpha: float = 0.05,
+    random_state: RandomStateLike = None,
+    progress: Progress = "auto",
+) -> RegionClusters:
     """Find what in the images misleads a classifier: clusters of regions, ranked as RaVL does.
 
     Every image is cut into regions, their features are clustered, and a cluster is pointed to if

@@ -3,14 +3,17 @@
 import html
 import inspect
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklearn_hsfm._labels import class_indices
+from sklearn_hsfm._typing import ArrayLike, Classifier, FilePath, ImagesLike
 from sklearn_hsfm.inspection._cards import cards_of_groups, kind_of_groups
 from sklearn_hsfm.inspection._edits import describe_edits
 from sklearn_hsfm.inspection._embedding import data_uri, inline_svg
@@ -46,10 +49,10 @@ class Report:
     '<p>all is well</p>'
     """
 
-    def __init__(self, html):
+    def __init__(self, html: str):
         self.html = html
 
-    def save(self, path):
+    def save(self, path: FilePath) -> Path:
         """Write the page to a file.
 
         Parameters
@@ -77,18 +80,18 @@ class Report:
 
 
 def report(
-    estimator,
-    X_test,
-    y_test,
+    estimator: Classifier,
+    X_test: Any,
+    y_test: ArrayLike,
     *,
-    groups=None,
-    images=None,
-    baseline=None,
-    X_val=None,
-    y_val=None,
-    images_val=None,
-    title="Where the classifier fails, and why",
-):
+    groups: ArrayLike | None = None,
+    images: ImagesLike = None,
+    baseline: Classifier | Mapping[str, Classifier] | None = None,
+    X_val: Any = None,
+    y_val: ArrayLike | None = None,
+    images_val: ImagesLike = None,
+    title: str = "Where the classifier fails, and why",
+) -> Report:
     """Return a page that shows which groups fail, what is mistaken, and what the edits did.
 
     Parameters

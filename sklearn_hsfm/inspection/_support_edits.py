@@ -1,7 +1,11 @@
 """SupportEditDisplay: the support before and after, between shortcut and label."""
 
+from typing import Any, Self
+
 import numpy as np
 
+from sklearn_hsfm._classifier import HSFMClassifier
+from sklearn_hsfm._typing import ArrayLike, Axes, Figure
 from sklearn_hsfm.inspection._axes import axes_for, plain
 from sklearn_hsfm.inspection._directions import directions, make_bank
 
@@ -53,7 +57,18 @@ class SupportEditDisplay:
     (64, 2)
     """
 
-    def __init__(self, before, after, y, bank, towards):
+    arrows_: dict[str, Any]
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        y: np.ndarray,
+        bank: np.ndarray,
+        towards: dict[str, Any],
+    ):
         self.before = before
         self.after = after
         self.y = y
@@ -61,7 +76,15 @@ class SupportEditDisplay:
         self.towards = towards
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, groups=None, *, ax=None):
+    def from_estimator(
+        cls,
+        estimator: HSFMClassifier,
+        X: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the edits of a fitted classifier.
 
         Parameters
@@ -118,7 +141,7 @@ class SupportEditDisplay:
         real = plane(bank.Z, bank.y)
         return cls(before, after, estimator.support_y_, real, towards).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the arrows.
 
         Parameters

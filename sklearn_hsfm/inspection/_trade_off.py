@@ -1,10 +1,17 @@
 """TradeOffDisplay: average against worst-group accuracy on the way between two heads."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_hsfm._classifier import HSFMClassifier
+from sklearn_hsfm._classifier_cv import HSFMClassifierCV
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._linear_head import one_row_per_class
+from sklearn_hsfm._typing import ArrayLike, Axes, Figure
+from sklearn_hsfm.heads import HeadAverager
 from sklearn_hsfm.inspection._axes import axes_for, percent, plain
 from sklearn_hsfm.metrics import group_scores
 from sklearn_hsfm.metrics._columns import one_column, sorted_values
@@ -54,7 +61,19 @@ class TradeOffDisplay:
     True
     """
 
-    def __init__(self, alphas, average, worst, *, names=("first", "second"), alpha=None):
+    line_: Any
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        alphas: np.ndarray,
+        average: np.ndarray,
+        worst: np.ndarray,
+        *,
+        names: Sequence[str] = ("first", "second"),
+        alpha: float | None = None,
+    ):
         self.alphas = alphas
         self.average = average
         self.worst = worst
@@ -62,7 +81,16 @@ class TradeOffDisplay:
         self.alpha = alpha
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, groups, *, alphas=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: HeadAverager | HSFMClassifier | HSFMClassifierCV,
+        X: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike,
+        *,
+        alphas: ArrayLike | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the path of a fitted `HeadAverager`, or from an initial head to its repair.
 
         Parameters
@@ -114,17 +142,17 @@ class TradeOffDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        first,
-        second,
-        groups,
+        y_true: ArrayLike,
+        first: ArrayLike,
+        second: ArrayLike,
+        groups: ArrayLike,
         *,
-        classes=None,
-        alphas=None,
-        names=("first", "second"),
-        alpha=None,
-        ax=None,
-    ):
+        classes: ArrayLike | None = None,
+        alphas: ArrayLike | None = None,
+        names: Sequence[str] = ("first", "second"),
+        alpha: float | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the path between two sets of decisions.
 
         Parameters
@@ -177,7 +205,7 @@ class TradeOffDisplay:
         average, worst = np.array([(s.average, s.worst) for s in scores]).T
         return cls(alphas, average, worst, names=names, alpha=alpha).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the path.
 
         Parameters

@@ -1,8 +1,11 @@
 """What a group is: ids of any kind, or boolean membership, as one matrix."""
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import csr_array
 
+from sklearn_hsfm._typing import ArrayLike
 from sklearn_hsfm.metrics._columns import (
     check_no_missing,
     check_same_length,
@@ -11,7 +14,7 @@ from sklearn_hsfm.metrics._columns import (
 )
 
 
-def groups_from_attributes(y, **attributes):
+def groups_from_attributes(y: ArrayLike, **attributes: Any) -> np.ndarray:
     """Return one readable group id a sample: each combination of class and attributes.
 
     The ids are text, so they mean the same in every split, whichever combinations it has.

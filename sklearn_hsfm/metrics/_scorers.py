@@ -1,10 +1,14 @@
 """Scorers that reduce a metric over groups, for searches and by hand."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sklearn_hsfm._compat import validate_params
+from sklearn_hsfm._typing import ArrayLike, Classifier
 from sklearn_hsfm.metrics._columns import check_same_length, one_column
 from sklearn_hsfm.metrics._groups import group_membership
 from sklearn_hsfm.metrics._scores import worst_class_accuracy_score
@@ -28,11 +32,13 @@ class GroupScorer:
     make_group_scorer : Makes it, with an example.
     """
 
-    def __init__(self, metric, reduce=min):
+    def __init__(self, metric: Callable[..., Any], reduce: Callable[..., Any] = min):
         self.metric = metric
         self.reduce = reduce
 
-    def __call__(self, estimator, X, y, *, groups=None):
+    def __call__(
+        self, estimator: Classifier, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None
+    ) -> float:
         """Return the reduced metric of ``estimator.predict(X)``.
 
         Parameters
@@ -74,7 +80,7 @@ class GroupScorer:
                 raise ValueError(f"{self!r} fails in {name!r} of groups: {error}") from error
         return a_number(self.reduce(values), repr(self))
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Return the request for ``groups``, as scikit-learn asks for it.
 
         Returns
@@ -93,7 +99,7 @@ class GroupScorer:
 
 
 @validate_params({"metric": [callable], "reduce": [callable]}, prefer_skip_nested_validation=True)
-def make_group_scorer(metric, reduce=min):
+def make_group_scorer(metric: Callable[..., Any], reduce: Callable[..., Any] = min) -> GroupScorer:
     """Return a scorer that reduces ``metric`` over groups, for searches and by hand.
 
     Parameters

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from sklearn_hsfm._compat import Interval, StrOptions, validate_params
+from sklearn_hsfm._typing import ArrayLike, RandomStateLike
 from sklearn_hsfm.metrics._columns import check_labels
 from sklearn_hsfm.metrics._groups import group_membership
 
@@ -86,16 +88,16 @@ class GroupScores:
     prefer_skip_nested_validation=True,
 )
 def group_scores(
-    y_true,
-    y_pred,
-    groups,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    groups: ArrayLike,
     *,
-    train_groups=None,
-    interval="wilson",
-    confidence=0.95,
-    n_bootstrap=2000,
-    random_state=None,
-):
+    train_groups: ArrayLike | None = None,
+    interval: Literal["wilson", "bootstrap"] = "wilson",
+    confidence: float = 0.95,
+    n_bootstrap: int = 2000,
+    random_state: RandomStateLike = None,
+) -> GroupScores:
     """Return the accuracy of every group, with intervals and the three averages.
 
     Parameters
@@ -167,7 +169,7 @@ def group_scores(
     )
 
 
-def worst_group_accuracy_score(y_true, y_pred, groups):
+def worst_group_accuracy_score(y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike) -> float:
     """Return the lowest accuracy over groups (WGA, Eq. 1 of the HSFM paper).
 
     Parameters
@@ -202,7 +204,7 @@ def lowest_accuracy(hit, groups):
     return float(np.nanmin(_accuracies(hit, member)[1]))
 
 
-def worst_class_accuracy_score(y_true, y_pred):
+def worst_class_accuracy_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Return the lowest recall over classes: the worst group when classes are the groups.
 
     Parameters
@@ -236,7 +238,14 @@ def worst_class_accuracy_score(y_true, y_pred):
     },
     prefer_skip_nested_validation=True,
 )
-def macro_std_score(y_true, y_pred, groups, *, weights="size", ddof=0):
+def macro_std_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    groups: ArrayLike,
+    *,
+    weights: Literal["size", "uniform"] = "size",
+    ddof: Literal[0, 1] = 0,
+) -> float:
     """Return the spread of accuracy between the groups of a class, averaged over classes.
 
     With n_cg samples of class c in group g, accuracies a_cg and weights w_cg that sum to one
