@@ -3,11 +3,12 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sklearn_hsfm import HSFMClassifier, paper_settings
+from sklearn_hsfm import HSFMClassifier, __version__, paper_settings
 from sklearn_hsfm.__main__ import main
 
 
@@ -21,6 +22,11 @@ def test_importing_is_light():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_version_that_is_cited_is_this():
+    cited = Path(__file__).parents[1] / "CITATION.cff"
+    assert re.search(r"^version: (.*)$", cited.read_text(), re.M)[1] == __version__
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "vit_b_16", "convnext"])
