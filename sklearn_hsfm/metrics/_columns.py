@@ -61,6 +61,10 @@ def check_labels(y_true, y_pred):
     for name, column in columns.items():
         if column.dtype == object:
             sorted_values(column, name)
+    if len({_is_text(c) for c in columns.values()}) == 2:  # which scikit-learn 1.6 lets pass
+        raise ValueError(
+            "In y_true, y_pred: Mix of label input types (string and number); make both one kind."
+        )
     try:
         with np.errstate(invalid="ignore"):  # of the casts by which it looks for infinity
             accuracy_score(y_true, y_pred)
@@ -68,6 +72,10 @@ def check_labels(y_true, y_pred):
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"In y_true, y_pred: {error}") from error
     return columns["y_true"], columns["y_pred"]
+
+
+def _is_text(column):
+    return column.dtype.kind == "U" or isinstance(column[0], str)
 
 
 def _missing(column):
