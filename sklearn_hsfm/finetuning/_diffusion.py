@@ -2,8 +2,10 @@
 
 import inspect
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._progress import PROGRESS, bar
+from sklearn_hsfm._typing import ArrayLike, ImagesLike, Progress, RandomStateLike
 from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.finetuning._wanted_images import wanted_images
 
@@ -138,20 +141,20 @@ class DiffusionGenerator(BaseEstimator):
 
     def __init__(
         self,
-        pipeline,
-        prompts,
+        pipeline: str | Callable[..., Any],
+        prompts: dict[Any, str],
         *,
-        masks=None,
-        source="cell",
-        n_images="balance",
-        strength=None,
-        negative_prompt=None,
-        guidance_scale=None,
-        num_inference_steps=None,
-        image_size=512,
-        batch_size=4,
-        random_state=None,
-        progress="auto",
+        masks: Callable[[Image.Image], Any] | ArrayLike | None = None,
+        source: Literal["cell", "other_classes"] = "cell",
+        n_images: Literal["balance"] | float | dict[Any, float] = "balance",
+        strength: float | None = None,
+        negative_prompt: str | None = None,
+        guidance_scale: float | None = None,
+        num_inference_steps: int | None = None,
+        image_size: int = 512,
+        batch_size: int = 4,
+        random_state: RandomStateLike = None,
+        progress: Progress = "auto",
     ):
         self.pipeline = pipeline
         self.prompts = prompts
@@ -167,7 +170,9 @@ class DiffusionGenerator(BaseEstimator):
         self.random_state = random_state
         self.progress = progress
 
-    def __call__(self, images, y, cells=None):
+    def __call__(
+        self, images: ImagesLike, y: ArrayLike, cells: ArrayLike | None = None
+    ) -> tuple[list[Any], np.ndarray, None]:
         """Make images of training images.
 
         Parameters
