@@ -44,8 +44,8 @@ def values(records, key, **wanted):
 TRIED = (
     "`tried` is the number of settings that the validation rows choose among: six for every method "
     "that is tuned, but seven for DFR, whose grid is the published one, two more for "
-    "`HSFMClassifierCV` where the network's own head is another start, and two for CLP, whose "
-    "settings take long."
+    "`HSFMClassifierCV` where the network's own head is another start, three for FG-CCDB, and two "
+    "for CLP, whose settings take long."
 )
 
 
