@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
+from sklearn_hsfm._finite import finite_outputs
 from sklearn_hsfm._typing import ArrayLike, Dtype, Linear
 from sklearn_hsfm._version import VersionMixin
 
@@ -52,12 +53,13 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         with np.errstate(over="ignore", invalid="ignore"):
             logits = X @ self.coef_.T + self.intercept_  # (n_samples, 1 or n_classes)
-        if not np.isfinite(logits).all():
-            row = int((~np.isfinite(logits)).any(axis=1).argmax())
-            raise ValueError(
+        finite_outputs(
+            logits,
+            lambda row: (
                 f"X has values up to {np.abs(X[row]).max():.3g} in row {row}, whose logits are not "
-                "finite numbers. Was X transformed as in fit?"
-            )
+                "finite numbers."
+            ),
+        )
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
+from sklearn_hsfm._finite import finite_outputs
 from sklearn_hsfm._init_head import A_HEAD, cross_fitted_erm, initial_head
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
@@ -278,13 +279,13 @@ class ContrastiveAdapter(
             if self.activation == "relu":
                 hidden = np.maximum(hidden, 0)
             mapped = (X + hidden @ self.weight_.T + self.bias_).astype(X.dtype, copy=False)
-        if not np.isfinite(mapped).all():
-            row = int((~np.isfinite(mapped)).any(axis=1).argmax())
-            raise ValueError(
+        return finite_outputs(
+            mapped,
+            lambda row: (
                 f"X has values up to {np.abs(X[row]).max():.3g} in row {row}, which the map takes "
-                "to what is not a finite number. Was X transformed as in fit?"
-            )
-        return mapped
+                "to what is not a finite number."
+            ),
+        )
 
 
 def contrastive_steps(y, predicted, n_classes):

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hsfm._compat import Interval, Several, StrOptions, validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
+from sklearn_hsfm._finite import finite_outputs
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._linear_head import fitted_scaler
 from sklearn_hsfm._typing import ArrayLike
@@ -203,13 +204,12 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
 
 def finite(outputs):
     """Return outputs as they are, if all of them are finite."""
-    if not np.isfinite(outputs).all():
-        row = int((~np.isfinite(outputs)).any(axis=1).argmax())
-        raise ValueError(
-            f"Row {row} of X has values so large that what is predicted is not a finite number. "
-            "Was X transformed as in fit?"
-        )
-    return outputs
+    return finite_outputs(
+        outputs,
+        lambda row: (
+            f"Row {row} of X has values so large that what is predicted is not a finite number."
+        ),
+    )
 
 
 def _causal_columns(causal, n_features, names):

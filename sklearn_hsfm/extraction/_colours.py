@@ -4,11 +4,10 @@ from numbers import Real
 
 import numpy as np
 import torch
-from PIL import Image
 
 from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._typing import ImagesLike
-from sklearn_hsfm.extraction._images import Images
+from sklearn_hsfm.extraction._images import Images, as_picture
 
 _HUES = ((15, "red"), (45, "orange"), (70, "yellow"), (170, "green"), (265, "blue"))
 _HUES = (*_HUES, (345, "purple"), (361, "red"))  # each up to so many degrees
@@ -74,8 +73,7 @@ def background_colour_groups(X: ImagesLike, *, border: float = 0.125) -> np.ndar
 
 def _of_border(image, border):
     if isinstance(image, torch.Tensor):
-        pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        image = Image.fromarray(pixels)
+        image = as_picture(image)
     hsv = np.asarray(image.convert("HSV"))
     height, width = (max(1, round(border * size)) for size in hsv.shape[:2])
     edge = np.ones(hsv.shape[:2], dtype=bool)

@@ -187,6 +187,12 @@ def _existing(files):
     return files
 
 
+def as_picture(image):
+    """Return a float tensor (3, height, width) as a PIL image; what is beyond [0, 1] is cut."""
+    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)  # (H, W, 3)
+    return Image.fromarray(pixels.numpy())
+
+
 def _check_array_shape(shape, is_float, dtype):
     wanted = "uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]"
     known = is_float or str(dtype).endswith("uint8")

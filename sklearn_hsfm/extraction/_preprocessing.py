@@ -5,6 +5,12 @@ import torch
 _SLACK = 1e-3  # of floats in [0, 1] that went through arithmetic
 
 
+def outside_unit(image):
+    """Return in words where the values of a float tensor lie that cannot be in [0, 1], else ""."""
+    low, high = image.min().item(), image.max().item()
+    return f"[{low:.4g}, {high:.4g}]" if low < -_SLACK or high > 1 + _SLACK else ""
+
+
 class Published:
     """The preprocessing that belongs to a network, for PIL images and floats in [0, 1]."""
 
@@ -13,15 +19,12 @@ class Published:
 
     def __call__(self, image):
         """Return the tensor; floats that cannot be in [0, 1] are refused."""
-        if isinstance(image, torch.Tensor):
-            low, high = image.min().item(), image.max().item()
-            if low < -_SLACK or high > 1 + _SLACK:
-                raise ValueError(
-                    f"floats lie in [0, 1] where they are to be preprocessed, and these in "
-                    f"[{low:.4g}, {high:.4g}]. Divide them by 255 if they come from eight bits; if "
-                    "they are preprocessed already, as by a dataset's own transform, pass "
-                    "preprocess=None"
-                )
+        if isinstance(image, torch.Tensor) and (where := outside_unit(image)):
+            raise ValueError(
+                f"floats lie in [0, 1] where they are to be preprocessed, and these in {where}. "
+                "Divide them by 255 if they come from eight bits; if they are preprocessed "
+                "already, as by a dataset's own transform, pass preprocess=None"
+            )
         return self.transform(image)
 
     def __repr__(self):

@@ -17,7 +17,8 @@ from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._core.device import resolve_device
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._typing import ArrayLike, ImagesLike, Progress, RandomStateLike
-from sklearn_hsfm.extraction._images import Images
+from sklearn_hsfm.extraction._images import Images, as_picture
+from sklearn_hsfm.extraction._preprocessing import outside_unit
 from sklearn_hsfm.finetuning._wanted_images import wanted_images
 
 _SHARED_BY_CLONES = ("pipeline", "masks")  # gigabytes, and nothing here changes them
@@ -355,14 +356,12 @@ def _load(name, inpaints):
 
 
 def _from_float(image, name):
-    low, high = image.min().item(), image.max().item()
-    if low < -1e-3 or high > 1 + 1e-3:
+    if where := outside_unit(image):
         raise ValueError(
-            f"{name} is of floats in [{low:.4g}, {high:.4g}]; a pipeline takes those in [0, 1], "
+            f"{name} is of floats in {where}; a pipeline takes those in [0, 1], "
             "before any preprocessing."
         )
-    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)  # (H, W, 3)
-    return Image.fromarray(pixels.numpy())
+    return as_picture(image)
 
 
 def _like(made, picture, is_float):
