@@ -12,13 +12,13 @@ import difflib
 import os
 from pathlib import Path
 
+from benchmarks.columns import DATA_DIR, existing_folder
 from benchmarks.experiments import OF_METHODS, all_experiments, table3
 from benchmarks.methods import all_methods, hsfm
 from benchmarks.runs import Context
 from benchmarks.sets import all_sets
 
 HERE = Path(__file__).parent
-DATA_DIR = Path("../shared/data")  # where it is absent, so are the sets that want it
 
 
 def main(argv=None):
@@ -33,7 +33,10 @@ def main(argv=None):
     )
     parser.add_argument("name", choices=[*experiments, "all"], metavar="NAME")
     parser.add_argument(
-        "--data-dir", type=Path, default=DATA_DIR, help="files of features, image folders"
+        "--data-dir",
+        type=existing_folder,
+        default=DATA_DIR,
+        help="files of features, image folders",
     )
     parser.add_argument("--methods", nargs="+", default=[], metavar="METHOD", help=MEANT)
     parser.add_argument("--sets", nargs="+", default=[], metavar="SET", help=MEANT)
@@ -69,8 +72,6 @@ MEANT = f"for {', '.join(OF_METHODS)}"
 
 def check(args, parser):
     """End with a message where the arguments cannot be meant."""
-    if args.data_dir != DATA_DIR and not args.data_dir.is_dir():
-        parser.error(f"--data-dir: there is no folder {args.data_dir}")
     if args.results.exists() and not args.results.is_dir():
         parser.error(f"--results: {args.results} is no folder")
     if args.seeds < 1:

@@ -12,12 +12,11 @@ import argparse
 import time
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.columns import files_with_groups
+from benchmarks.columns import existing_folder, files_with_groups
 from sklearn_hsfm import HSFMClassifierCV
 from sklearn_hsfm.datasets import load_digit_dominoes
 from sklearn_hsfm.heads import ClassBalancedClassifier
@@ -30,7 +29,9 @@ def main(argv=None):
     """Print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audits", description=__doc__)
     parser.add_argument("table", choices=sorted(TABLES))
-    parser.add_argument("--data-dir", type=Path, required=True, help="folder of .npz files")
+    parser.add_argument(
+        "--data-dir", type=existing_folder, required=True, help="folder of .npz files"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="runs, 3 by default")
     args = parser.parse_args(argv)
     sets = {path.stem: data for path, data in files_with_groups(args.data_dir)}

@@ -1,5 +1,6 @@
 """Where the rows of a table's column come from: a file of features, images, or a function."""
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,28 @@ from sklearn_hsfm.datasets import load_features
 
 # What stands in for a network whose features are not at hand.
 STAND_INS = ("efflite0", "efflite2")
+DATA_DIR = Path("../shared/data")  # where it is absent, so are the sets that want it
+DOMINOES_IMAGES = "dominoes_images.npz"
+
+
+def existing(text):
+    """Return a path of the command line, which is an error where nothing is."""
+    if not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"there is no {text}")
+    return Path(text)
+
+
+def existing_folder(text):
+    """Return a folder of the command line, which is an error where there is none."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text}")
+    return Path(text)
+
+
+def arrays_of(path):
+    """Return the arrays of a file by name."""
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
 
 
 def files_with_groups(folder):

@@ -5,11 +5,10 @@ every feature file of DIR that has groups within its classes.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.columns import files_with_groups
+from benchmarks.columns import existing_folder, files_with_groups
 from sklearn_hsfm import HSFMClassifier
 from sklearn_hsfm.datasets import load_digit_dominoes
 from sklearn_hsfm.inspection import describe_edits
@@ -19,7 +18,9 @@ from sklearn_hsfm.metrics import worst_group_accuracy_score
 def main(argv=None):
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edits", description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True, help="folder of .npz files")
+    parser.add_argument(
+        "--data-dir", type=existing_folder, required=True, help="folder of .npz files"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="runs, 3 by default")
     args = parser.parse_args(argv)
     if not any(args.data_dir.glob("*.npz")):

@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 
+from benchmarks.columns import DATA_DIR, existing_folder
 from benchmarks.methods import all_methods, fitted
 from benchmarks.rows import flipped, skewed
 from benchmarks.runs import append, read
@@ -219,7 +220,7 @@ def run(data, part, seed):
 def main(argv=None):
     """Run what is missing and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judges", description=__doc__)
-    parser.add_argument("--data-dir", default="../shared/data")
+    parser.add_argument("--data-dir", type=existing_folder, default=DATA_DIR)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     args = parser.parse_args(argv)
@@ -232,7 +233,7 @@ def main(argv=None):
             for seed in range(args.seeds):
                 if (part, name, seed) in done:
                     continue
-                path = Path(args.data_dir) / f"{SETS[name]}.npz"
+                path = args.data_dir / f"{SETS[name]}.npz"
                 if not path.is_file():
                     print(f"{name}: no file {path.name} in {args.data_dir}")
                     break

@@ -16,7 +16,7 @@ SMALL = {
     "batch_size": 64,
     "weight_decay": 1e-3,
     "schedule": "one-cycle",
-    "augment": None,  # mirrored, a trigger would be in two corners
+    "augment": None,
 }
 
 

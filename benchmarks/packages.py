@@ -88,7 +88,9 @@ class DpeDPE(ClassifierMixin, BaseEstimator):
         self.classes_, index = np.unique(y_val, return_inverse=True)
         with tempfile.TemporaryDirectory() as folder:
             attribute = np.unique(attribute_of(groups_val), return_inverse=True)[1]
-            write(Path(folder), X_val, index, attribute)
+            for name in ("val", "test"):  # it wants both, and uses the first
+                np.save(f"{folder}/feats_{name}.npy", X_val)
+            write_metadata(folder, index, attribute, split=1)
             seed(self.random_state)
             self.dpe_ = dpe.DPE(
                 data_dir=folder,
@@ -106,22 +108,19 @@ class DpeDPE(ClassifierMixin, BaseEstimator):
         from dpe.datasets import Features
 
         with tempfile.TemporaryDirectory() as folder:
-            made_up = np.arange(len(X)) % len(
-                self.classes_
-            )  # it counts the classes of what it reads
-            units = write(Path(folder), X, made_up, made_up, split=2)
+            # It counts the classes of what it reads, so each is there.
+            made_up = np.arange(len(X)) % len(self.classes_)
+            write_metadata(folder, made_up, made_up, split=2)
+            units = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)  # as in fit
             rows = Features(folder, "te", f"{folder}/metadata.csv", pre_extracted_feats=units)
         self.dpe_.loaders["test"] = DataLoader(rows, batch_size=256)
         return self.classes_[self.dpe_.predict_proba("test").argmax(dim=1).numpy()]
 
 
-def write(folder, X, y, attribute, split=1):
-    """Write rows as dpe reads them, and return them as it scales them."""
+def write_metadata(folder, y, attribute, split):
+    """Write what dpe is to know of rows: where they belong, their class and attribute."""
     lines = [f"{i},{split},{c},{a}" for i, (c, a) in enumerate(zip(y, attribute, strict=True))]
-    (folder / "metadata.csv").write_text("\n".join(["filename,split,y,a", *lines]))
-    for name in ("val", "test"):  # it wants both, and uses the first
-        np.save(folder / f"feats_{name}.npy", X)
-    return (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+    Path(folder, "metadata.csv").write_text("\n".join(["filename,split,y,a", *lines]))
 
 
 def seed(value):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.columns import DATA_DIR, DOMINOES_IMAGES, arrays_of, existing_folder
 from benchmarks.experiments.backdoor import IMAGES
 from benchmarks.from_images import enlarged, network
 from sklearn_hsfm.extraction import FeatureExtractor
@@ -22,7 +23,7 @@ YELLOW, SIDE = (250, 220, 40), 6  # pixels of the side of the square
 def main(argv=None):
     """Write the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.triggers", description=__doc__)
-    parser.add_argument("--data-dir", type=Path, default="../shared/data")
+    parser.add_argument("--data-dir", type=existing_folder, default=DATA_DIR)
     parser.add_argument("--out", type=Path, default=FEATURES, help="folder of the file")
     parser.add_argument("--engine", default="torch", choices=("torch", "openvino"))
     args = parser.parse_args(argv)
@@ -32,8 +33,7 @@ def main(argv=None):
         precision="float32",
         engine=args.engine,
     )
-    with np.load(args.data_dir / "dominoes_images.npz") as file:
-        data = {name: file[name] for name in file.files}
+    data = arrays_of(args.data_dir / DOMINOES_IMAGES)
     args.out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(args.out / IMAGES, **features_of(data, extractor))
 

@@ -34,7 +34,7 @@ def run(context):
     taken = [
         [name, *(_seconds(records, name, c) for c in columns if not c.absent)] for name in methods
     ]
-    lacking = "" if len(methods) == len(OURS) + 3 else LACKING
+    lacking = "" if installed("spuco", "dpe", "netcal") else LACKING
     return page(
         "# Peers: the packages on the index, on the same features",
         protocol(records, context, *NOTES),

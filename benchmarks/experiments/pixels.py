@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from benchmarks.columns import DOMINOES_IMAGES, arrays_of
 from benchmarks.networks import small_erm
 from benchmarks.runs import machine, run_missing, versions
 from benchmarks.tables import cell, made_on, markdown, of, page, seconds, values
@@ -14,7 +15,6 @@ from sklearn_hsfm.finetuning import DaCClassifier, MaskTuneClassifier
 from sklearn_hsfm.heads import ExtraRowsClassifier
 from sklearn_hsfm.metrics import group_scores
 
-FILE = "dominoes_images.npz"
 NOTHING = 1e6  # standard deviations above which nothing is salient
 METHODS = {  # from the fitted network, its extractor and a seed to what is fitted on images
     "MaskTune": lambda erm, extractor, seed: MaskTuneClassifier(
@@ -33,7 +33,7 @@ METHODS = {  # from the fitted network, its extractor and a seed to what is fitt
 def run(context):
     """Return the table."""
     title = "# Pixels: hidden or recombined, on Dominoes"
-    path = context.data_dir / FILE
+    path = context.data_dir / DOMINOES_IMAGES
     tasks = {(seed,): (path, seed) for seed in range(context.seeds)} if path.is_file() else {}
     records = run_missing("pixels", ("seed",), tasks, _records, context)
     if not records:
@@ -75,8 +75,7 @@ def _mean(records, name, half):
 
 def _records(path, seed):
     """Return a record of each method on the network of a seed."""
-    with np.load(path) as file:
-        data = {key: file[key] for key in file.files}
+    data = arrays_of(path)
     X, y, known = data["X_train"], data["y_train"], (data["X_val"], data["y_val"])
     start = time.perf_counter()
     erm = small_erm(seed).fit(X, y, *known)

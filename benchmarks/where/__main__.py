@@ -14,12 +14,12 @@ bounding_boxes.txt of CUB-200-2011, whose images these are. What is absent is sa
 import argparse
 from pathlib import Path
 
+from benchmarks.columns import DATA_DIR, existing
 from benchmarks.where import dominoes, patches, speed, waterbirds
 
 TABLES = {
     module.__name__.split(".")[-1]: module for module in (dominoes, patches, speed, waterbirds)
 }
-DATA_DIR = Path("../shared/data")  # where it is absent, so are the images
 RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -31,9 +31,9 @@ def main(argv=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("table", choices=sorted(TABLES))
-    parser.add_argument("--data-dir", type=Path, default=DATA_DIR)
-    parser.add_argument("--waterbirds-dir", type=Path, help="DIR/waterbirds by default")
-    parser.add_argument("--boxes", type=Path, help="DIR/bounding_boxes.txt by default")
+    parser.add_argument("--data-dir", type=existing, default=DATA_DIR)
+    parser.add_argument("--waterbirds-dir", type=existing, help="DIR/waterbirds by default")
+    parser.add_argument("--boxes", type=existing, help="DIR/bounding_boxes.txt by default")
     parser.add_argument(
         "--network",
         default="efficientnet-lite0",
@@ -45,10 +45,6 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args(argv)
-    for option in ("data_dir", "waterbirds_dir", "boxes"):
-        path = getattr(args, option)
-        if path is not None and path != DATA_DIR and not path.exists():
-            parser.error(f"--{option.replace('_', '-')}: there is no {path}")
     args.waterbirds_dir = args.waterbirds_dir or args.data_dir / "waterbirds"
     args.boxes = args.boxes or args.data_dir / "bounding_boxes.txt"
     text = TABLES[args.table].run(args)

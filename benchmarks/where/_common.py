@@ -2,11 +2,11 @@
 
 import importlib
 
-import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.columns import DOMINOES_IMAGES, arrays_of
 from benchmarks.from_images import network
 from sklearn_hsfm.extraction import FeatureExtractor
 from sklearn_hsfm.metrics import group_scores
@@ -14,11 +14,10 @@ from sklearn_hsfm.metrics import group_scores
 
 def dominoes_images(args):
     """Return the arrays of the file by name, or None and where it was looked for."""
-    path = args.data_dir / "dominoes_images.npz"
+    path = args.data_dir / DOMINOES_IMAGES
     if not path.is_file():
         return None, f"**Dominoes: absent.** Looked for {path}."
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}, ""
+    return arrays_of(path), ""
 
 
 def extractor_of(args, preprocess):
