@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ShortcutFinder, _version
+from sklearn_hsfm import HSFMClassifier, HSFMClassifierCV, ShortcutFinder, __version__, _version
 from sklearn_hsfm.finetuning import ERMClassifier
 from tests.small_network import extractor, to_float
+from tests.test_doc_link import ESTIMATORS
 from tests.test_repaired import HEADS, QUICK, D, fitted
 
 X_TEST = np.random.RandomState(1).normal(size=(20, D))
@@ -109,6 +110,11 @@ def small_ones(small, pixels):
         erm.fit(pixels, y, pixels, y),
         clone(HEADS[3]),
     ]
+
+
+@pytest.mark.parametrize("cls", sorted(ESTIMATORS, key=lambda c: c.__name__))
+def test_each_is_saved_with_the_version_of_the_package(cls):
+    assert __version__ in cls.__new__(cls).__getstate__().values()
 
 
 def test_another_version_is_warned_of(small, pixels, monkeypatch):

@@ -15,8 +15,10 @@ from sklearn.utils import check_random_state
 
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._typing import ArrayLike, ImagesLike, Progress, RandomStateLike
+from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.extraction._images import Images, as_picture
 from sklearn_hsfm.extraction._preprocessing import outside_unit
 from sklearn_hsfm.finetuning._wanted_images import wanted_images
@@ -25,7 +27,7 @@ _SHARED_BY_CLONES = ("pipeline", "masks")  # gigabytes, and nothing here changes
 _OPTIONS = ("strength", "negative_prompt", "guidance_scale", "num_inference_steps")
 
 
-class DiffusionGenerator(BaseEstimator):
+class DiffusionGenerator(VersionMixin, DocLinkMixin, BaseEstimator):
     """Let a diffusion model repaint training images, until no cell is rare.
 
     An `ImageGenerator`: pass it to `GeneratedRowsClassifier`, or call it. Each image starts from a

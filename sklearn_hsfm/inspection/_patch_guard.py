@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from sklearn_hsfm._compat import HasMethods, Interval, StrOptions, _fit_context, validate_data
 from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._typing import ArrayLike, Classifier, ImagesLike
+from sklearn_hsfm._version import VersionMixin
 from sklearn_hsfm.inspection._image_edits import (
     as_given,
     fill_colour,
@@ -25,7 +26,7 @@ from sklearn_hsfm.inspection._image_edits import (
 _AT_ONCE = 32  # images whose views are judged at a time
 
 
-class PatchGuard(DocLinkMixin, ClassifierMixin, BaseEstimator):
+class PatchGuard(VersionMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     """Predict from images with SLANT's two defences: ten crops, or patches masked.
 
     Parameters
@@ -174,7 +175,7 @@ def ten_crops(image, part):
     return crops + [crop[:, ::-1] for crop in crops]
 
 
-class PatchRemover(DocLinkMixin, TransformerMixin, BaseEstimator):
+class PatchRemover(VersionMixin, DocLinkMixin, TransformerMixin, BaseEstimator):
     """Take out of features the directions in which a patch moves them.
 
     Parameters
