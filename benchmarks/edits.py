@@ -1,6 +1,6 @@
 """Which way HSFM's edits point, on real features: a table, with the random direction beside it.
 
-``python -m benchmarks.edits --data-dir DIR`` looks at the test rows of digit dominoes, and of
+``python -m benchmarks.edits --data-dir DIR`` looks at the test samples of digit dominoes, and of
 every feature file of DIR that has groups within its classes.
 """
 

@@ -22,7 +22,7 @@ REFERENCE = "DFR"
 def with_shortcut(rows, rng):
     """Return rows in which an attribute goes with the class, and validation groups.
 
-    It does in 95 % of the training rows and in half of the validation rows, so that edits are
+    It does in 95 % of the training samples and in half of the validation samples, so that edits are
     learned on these. Rows of a class overlap with others, as real ones: separable classes end some
     solvers early, and hold up others.
     """
@@ -75,7 +75,7 @@ def estimators(args, features, in_turn):
 def table(records):
     """Return seconds, and how many times the reference they are, as Markdown.
 
-    With edits, `HSFMClassifierCV` has found that validation rows show more than training rows.
+    With edits, `HSFMClassifierCV` has found that validation samples show more than training ones.
     """
     names = list(records[0]["seconds"])
     rows = []

@@ -34,7 +34,7 @@ class Member(NamedTuple):
         return f"{self.column.key}, {self.role}, {self.strength}, {self.half}"
 
     def load(self, seed):
-        """Return the data, its training samples drawn by the seed; there are no validation rows."""
+        """Return the data, its training samples drawn by the seed; none are for validation."""
         rng = np.random.RandomState(seed)
         given = self.column.load(seed)
         (X, y, a), test = _with_roles(given, self.role)

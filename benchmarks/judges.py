@@ -1,7 +1,7 @@
-"""Which judge chooses the best heads? Seen on validation rows alone: no test row is read.
+"""Which judge chooses the best heads? Seen on validation samples alone: no test sample is read.
 
 ``python -m benchmarks.judges --data-dir DIR`` lets `HSFMClassifierCV` mine one part of the
-validation rows, lets every judge choose among the same candidates, and scores what it chose by
+validation samples, lets every judge choose among the same candidates, and scores what it chose by
 the worst group of the other part. The part is a half (half), an eighth (eighth), drawn with
 the skew of the training set (skewed), or a half with a tenth of its labels wrong (flipped). Runs
 are kept in ``benchmarks/results/judges.jsonl``, the tables in ``judges.md``.
@@ -181,15 +181,15 @@ JUDGES = {
     "slices, hits counted": by_counting,
     "groups, hits counted": by_counting_in_groups,
     "slices, threshold by slices": threshold_by_slices,
-    "slices, doubtful rows judge": all_judge("worst_slice"),
-    "groups, doubtful rows judge": all_judge("worst_group"),
+    "slices, doubtful samples judge": all_judge("worst_slice"),
+    "groups, doubtful samples judge": all_judge("worst_group"),
     "slices, edits always": without_caution,
     "slices, best candidate alone": best_alone,
 }
 
 
 def parted(data, part, seed):
-    """Return which validation rows are mined and judge; the others score."""
+    """Return which validation samples are mined and judge; the others score."""
     rng = np.random.RandomState(seed)
     if part == "skewed":  # at least 40 % of each group stay to score
         return skewed(data, rng, part=0.6)
@@ -257,8 +257,8 @@ def table(records, part):
         ]
         mean = np.mean([np.mean(v) for v in values]) if values else np.nan
         rows.append([judge, *map(cell, values), f"{mean:.3f}"])
-    title = f"### Part of the validation rows that is mined and judges: {part}\n\n"
-    return title + markdown(["worst group of the other rows", *names, "mean"], rows)
+    title = f"### Part of the validation samples that is mined and judges: {part}\n\n"
+    return title + markdown(["worst group of the other samples", *names, "mean"], rows)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ def installed(*names):
 
 
 class SpucoDFR(ClassifierMixin, BaseEstimator):
-    """``spuco.last_layer_retrain.DFR`` on the validation rows, half to fit and half to choose C.
+    """``spuco.last_layer_retrain.DFR`` on the validation samples, half to fit and half to choose C.
 
     Left to itself it would split them so, choose, and fit all; but it draws from a set, which
     Python refuses since 3.11, so it is given the halves and fits one. Features are standardised by
-    the validation rows, as it does where it is told of rows to do so by.
+    the validation samples, as it does where it is told of rows to do so by.
     """
 
     def __init__(self, random_state=None):
@@ -71,7 +71,7 @@ class SpucoDFR(ClassifierMixin, BaseEstimator):
 
 
 class DpeDPE(ClassifierMixin, BaseEstimator):
-    """``dpe.DPE`` at its defaults on the validation rows, which also choose its epochs.
+    """``dpe.DPE`` at its defaults on the validation samples, which also choose its epochs.
 
     With ``groups`` its members are fitted on rows that are balanced over groups, else over classes;
     the worst group chooses epochs in either case, for it knows no other way.

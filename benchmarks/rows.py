@@ -1,4 +1,4 @@
-"""Validation rows other than those of the file: fewer, balanced, skewed, mislabelled, rescaled."""
+"""Validation samples other than the file's: fewer, balanced, skewed, mislabelled, rescaled."""
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -8,11 +8,11 @@ NONE = "none"
 
 
 def with_rows(data, what, seed):
-    """Return data with other validation rows (or another scale of all features).
+    """Return data with other validation samples (or another scale of all features).
 
     ``what`` is "as given", "none", "balanced" (every group as often as the smallest), "skewed"
     (groups as unequal as in training), "1/2", "1/4", "1/8" (a stratified part), "10 % flipped"
-    (labels of that share of the validation rows, and groups with them) or "x20" (all features).
+    (labels of that share of the validation samples, and groups with them) or "x20" (all features).
     """
     if what == AS_GIVEN:
         return data
@@ -40,7 +40,7 @@ def with_rows(data, what, seed):
 
 
 def skewed(data, rng, part=1.0):
-    """Return validation rows whose groups are as unequal as in training; see `drawn`."""
+    """Return validation samples whose groups are as unequal as in training; see `drawn`."""
     ids, shares = np.unique(data.groups_train, return_counts=True)
     return drawn(data.groups_val, dict(zip(ids.tolist(), shares, strict=True)), rng, part)
 
@@ -56,7 +56,7 @@ def drawn(groups, shares, rng, part=1.0):
 
 
 def flipped(data, share, rng):
-    """Return data in which validation rows, drawn at random, have another class.
+    """Return data in which validation samples, drawn at random, have another class.
 
     A row moves to the group of its new class with the same attribute: who labels wrongly gets
     the group wrong as well. Two classes and two attributes, groups in the order of the classes.

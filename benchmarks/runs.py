@@ -45,7 +45,7 @@ class Run(NamedTuple):
     name: str  # of the method, as the table prints it
     method: Method
     seed: int
-    rows: str = AS_GIVEN  # which validation rows; see `with_rows`
+    rows: str = AS_GIVEN  # which validation samples; see `with_rows`
 
     def key(self, device):
         """Return what tells runs apart; a changed default makes a new run."""

@@ -12,9 +12,9 @@ estimators
     whole fits at their defaults against n_train, n_val, d and C, each varied alone, beside DFR,
     class-balanced retraining and logistic regression
 growth
-    an epoch against n, d, C, T and validation rows, each varied alone
+    an epoch against n, d, C, T and validation samples, each varied alone
 memory
-    the most memory of its own that a fit takes with ``--rows`` validation rows in a memory map
+    the most memory of its own that a fit takes with ``--rows`` validation samples in a memory map
 """
 
 import argparse
@@ -209,7 +209,7 @@ def growth(args):
 
 
 def memory(args):
-    """Fit with validation rows in a memory map, and watch the memory that is not the file's."""
+    """Fit with validation samples in a memory map, and watch the memory that is not the file's."""
     X, y, _, _ = features(4000, 2, 2)
     fitted = [HSFMClassifier(epochs=2), HSFMClassifierCV()]
     with tempfile.TemporaryDirectory() as folder:
@@ -317,8 +317,9 @@ def tables(results):
             text[-1] += "\n| " + " | ".join(map(str, cells)) + " |"
     for r in results.get("memory", []):
         text.append(
-            f"{r['rows']:,} validation rows in a memory map of {r['file']:.1f} GiB: `{r['fit']}` "
-            f"took {r['seconds']:.0f} s and {r['GiB']:.2f} GiB of memory beside the file."
+            f"{r['rows']:,} validation samples in a memory map of {r['file']:.1f} GiB: "
+            f"`{r['fit']}` took {r['seconds']:.0f} s and {r['GiB']:.2f} GiB of memory beside the "
+            "file."
         )
     return "\n\n".join(text)
 
@@ -335,7 +336,7 @@ def picture(results, path):
         panel.loglog(x, [r["seconds"] for r in records], "o-", label="HSFMClassifier")
         loop = [(a, r["autograd"]) for a, r in zip(x, records, strict=True) if r["autograd"]]
         panel.loglog(*zip(*loop, strict=True), "s--", label="autograd loop")
-        panel.set_xlabel({"rows": "validation rows"}.get(name, name))
+        panel.set_xlabel({"rows": "validation samples"}.get(name, name))
         panel.xaxis.set_minor_formatter("")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("seconds an epoch")

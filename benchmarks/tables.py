@@ -42,26 +42,27 @@ def values(records, key, **wanted):
 
 
 TRIED = (
-    "`tried` is the number of settings that the validation rows choose among: six for every method "
-    "that is tuned, but seven for DFR, whose grid is the published one, two more for "
-    "`HSFMClassifierCV` where the network's own head is another start, three for FG-CCDB, and two "
-    "for CLP, whose settings take long."
+    "`tried` is the number of settings that the validation samples choose among: six for every "
+    "method that is tuned, but seven for DFR, whose grid is the published one, two more for "
+    "`HSFMClassifierCV` where the network's own head is another start, three for FG-CCDB, and "
+    "two for CLP, whose settings take long."
 )
 
 
 def protocol(records, context, *more):
     """Return how the figures were made, from the records themselves."""
     lines = [
-        "Every method sees the same rows; features are frozen, only the head is fitted. `uses` "
-        "names the labels beyond those of the training rows. Where validation groups are used, the "
-        "worst validation group chooses settings and epochs, else the worst validation class (for "
-        "`HSFMClassifierCV` the worst slice, found by itself); nothing is chosen on test rows."
+        "Every method sees the same samples; features are frozen, only the head is fitted. `uses` "
+        "names the labels beyond those of the training samples. Where validation groups are "
+        "used, the worst validation group chooses settings and epochs, else the worst validation "
+        "class (for `HSFMClassifierCV` the worst slice, found by itself); nothing is chosen on "
+        "test samples."
     ]
     lines.extend(more)
     lines.append(
         f"Mean ± standard deviation over {context.seeds} seed(s), which draw what a method draws "
         "(support, folds, subsets, batches). Features and splits stay the same, but digit dominoes "
-        "is split anew. Average is plain accuracy over test rows; the records also hold "
+        "is split anew. Average is plain accuracy over test samples; the records also hold "
         "the average weighted by training groups, and the accuracy of every group."
     )
     if records:

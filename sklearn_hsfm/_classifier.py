@@ -317,10 +317,10 @@ or callable, default="auto"
         )
         if X_val is None:
             warnings.warn(
-                "HSFMClassifier got no X_val, so the validation rows are a part of X. A shortcut "
-                "that holds in X holds in them, and edits that are learned on them may do harm. "
-                "Pass samples in which the shortcut often fails, or fit HSFMClassifierCV, which "
-                "looks for who is hurt in X alone.",
+                "HSFMClassifier got no X_val, so the validation samples are a part of X. A "
+                "shortcut that holds in X holds in them, and edits that are learned on them may "
+                "do harm. Pass samples in which the shortcut often fails, or fit "
+                "HSFMClassifierCV, which looks for who is hurt in X alone.",
                 stacklevel=3,
             )
         scaler = fitted_scaler(split.X) if self.standardize else None

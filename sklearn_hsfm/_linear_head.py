@@ -56,8 +56,8 @@ class LinearHeadMixin(VersionMixin, DocLinkMixin):
         finite_outputs(
             logits,
             lambda row: (
-                f"X has values up to {np.abs(X[row]).max():.3g} in row {row}, whose logits are not "
-                "finite numbers."
+                f"X has values up to {np.abs(X[row]).max():.3g} in sample {row}, whose logits are "
+                "not finite numbers."
             ),
         )
         return logits[:, 0] if len(self.classes_) == 2 else logits

@@ -91,11 +91,11 @@ def split_validation(estimator, X, y, X_val, y_val, groups_val, fraction, rng):
         X_val, y_val, groups_val = X_val.X, X_val.y, X_val.groups
     elif X_val is not None and _num_samples(X_val) == len(X):
         raise ValueError(
-            f"X_val has {len(X)} rows, exactly as many as X. Searches such as GridSearchCV "
+            f"X_val has {len(X)} samples, exactly as many as X. Searches such as GridSearchCV "
             "silently slice an argument of that length with every training fold, so fit "
-            "cannot tell whether these are the rows that you meant and refuses them. Pass "
+            "cannot tell whether these are the samples that you meant and refuses them. Pass "
             "X_val=ValidationSet(X_val, y_val, groups_val), which no search can slice; in a "
-            "Pipeline that transforms X_val, leave out one of its rows instead."
+            "Pipeline that transforms X_val, leave out one of its samples instead."
         )
     if (X_val is None) != (y_val is None):
         given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
@@ -129,8 +129,8 @@ def _hold_out(classes, X, y, fraction, rng):
         rows = np.flatnonzero(y == c)
         if len(rows) < 2:
             raise ValueError(
-                f"class {label!r} has {len(rows)} row in X, too few to train on and to hold "
-                "out. Pass X_val and y_val, or give every class two rows or more."
+                f"class {label!r} has {len(rows)} sample in X, too few to train on and to hold "
+                "out. Pass X_val and y_val, or give every class two samples or more."
             )
         keep_both_sides(held, rows)
     train, val = np.flatnonzero(~held), np.flatnonzero(held)
@@ -143,14 +143,14 @@ def _encode(y_val, classes):
         y_val,
         classes,
         "y_val",
-        " Drop those rows, or add their classes to X and y. (Bagging, Voting and Stacking turn y "
-        "into integers but not y_val: pass integer labels.)",
+        " Drop those samples, or add their classes to X and y. (Bagging, Voting and Stacking "
+        "turn y into integers but not y_val: pass integer labels.)",
     )
     absent = np.delete(classes, index)
     if len(absent):
         raise ValueError(
-            f"y_val misses classes that y has: {absent.tolist()}. The hard set takes rows of "
-            "every class: add validation rows of these, or leave X_val out to hold out a "
+            f"y_val misses classes that y has: {absent.tolist()}. The hard set takes samples of "
+            "every class: add validation samples of these, or leave X_val out to hold out a "
             "stratified part of X."
         )
     return index

@@ -209,7 +209,7 @@ def test_values_that_the_map_takes_beyond_numbers_are_refused(digits):
     adapter.fit(digits.X_train[:200], digits.y_train[:200])
     adapter.weight_ = np.full_like(adapter.weight_, 2.0)
     far = np.where(np.arange(3)[:, None] == 2, 1e308, digits.X_test[:3])
-    with pytest.raises(ValueError, match=r"X has values up to 1e\+308 in row 2, which the map"):
+    with pytest.raises(ValueError, match=r"X has values up to 1e\+308 in sample 2, which the map"):
         adapter.transform(far * np.sign(adapter.hidden_weight_[0]))
 
 

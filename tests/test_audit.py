@@ -362,7 +362,7 @@ class SaysNothing(ClassifierMixin, BaseEstimator):
         ({"estimator": SaysNothing()}, "SaysNothing has neither decision_function nor"),
         ({"estimator": "dfr"}, "'dfr' is no classifier"),
         ({"groups": ["a"]}, "groups has 1 rows, but there are 40 labels"),
-        ({"images": np.zeros((3, 4, 4))}, "There are 3 images for 40 rows"),
+        ({"images": np.zeros((3, 4, 4))}, "There are 3 images for 40 samples"),
         ({"cv": 1}, "'cv' parameter"),
         ({"n_repeats": 0}, "'n_repeats' parameter"),
     ],

@@ -132,7 +132,7 @@ def test_a_small_validation_set_degrades_in_steps_that_it_tells():
     assert (clf.scoring_, said) == ("worst_slice", [])
     clf, said = fit_on(19)
     assert clf.scoring_ == "worst_class"
-    assert "19 validation rows" in said[0]
+    assert "19 validation samples" in said[0]
     clf, said = fit_on(9)
     assert clf.scoring_ == "balanced"
     clf, said = fit_on(3, cv=5)
@@ -140,7 +140,7 @@ def test_a_small_validation_set_degrades_in_steps_that_it_tells():
     assert "fewer than cv=5: cv=3 is used" in said[1]
     clf, said = fit_on(1)
     assert clf.n_splits_ == 1
-    assert "all rows both mine and judge" in said[1]
+    assert "all samples both mine and judge" in said[1]
 
 
 def test_initial_head_joins_the_grid(data):

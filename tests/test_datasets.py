@@ -125,7 +125,7 @@ def test_bad_files(tmp_path):
         ({**one, "y": np.array(["a", None] * 6)}, "'y': it holds Python objects"),
         ({**one, "head_weight": np.ones((2, 3)), "head_bias": np.ones(2)}, "head_weight of shape"),
         ({**one, "head_weight": np.ones((2, 4)), "head_bias": np.ones(3)}, "head_bias of"),
-        ({**one, "split": np.full(12, 2)}, "no training rows"),
+        ({**one, "split": np.full(12, 2)}, "no training samples"),
         ({**one, "y": one["y"][:-1]}, "inconsistent numbers of samples"),
         ({"X_train": one["X"], "y_train": one["y"], "X_val": one["X"]}, "X_val but no y_val"),
         (

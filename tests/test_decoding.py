@@ -41,7 +41,7 @@ def test_pairs_are_the_support_before_and_after(fitted):
 
 def test_bad_input_is_refused_before_anything_is_loaded(fitted, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(ValueError, match=r"rows has \[8\]; the support has the rows 0 to 7"):
+    with pytest.raises(ValueError, match=r"rows has \[8\]; the support has the samples 0 to 7"):
         decode_edits(fitted, "some/pipeline", rows=[8])
     with pytest.raises(ImportError, match=r'pip install "sklearn-hsfm\[unclip\]"'):
         decode_edits(fitted, "some/pipeline")

@@ -79,7 +79,7 @@ def test_labels_inputs_and_pipelines(names, dtype):
     y = np.array(names)[np.arange(90) % len(names)]
     pipe = make_pipeline(StandardScaler(), HSFMClassifier(**QUICK))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of validation rows that are a part of X
+        warnings.simplefilter("ignore")  # of validation samples that are a part of X
         pipe.fit(X, y)
     tests = X_TEST.astype(dtype)
     label, proba = converted(pipe, dtype)

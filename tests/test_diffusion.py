@@ -148,7 +148,7 @@ def test_floats_come_back_as_floats():
     np.testing.assert_allclose(
         torch.stack(made).permute(0, 2, 3, 1) * 255, np.stack(of_bytes), atol=1e-4
     )
-    with pytest.raises(ValueError, match=r"floats in \[0, 255\]; a pipeline takes those in"):
+    with pytest.raises(ValueError, match=r"floats in \[0, 255\]; here they must lie in"):
         generator()(torch.full((8, 3, 24, 16), 255.0) * torch.eye(24, 16), Y, CELLS)
 
 

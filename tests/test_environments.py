@@ -229,7 +229,7 @@ def test_batches_by_environment_and_by_summary(data, make):
     np.testing.assert_allclose(
         model.covariate_weights(environment_summary=summary), model.covariate_weights(X[env == 0])
     )
-    with pytest.raises(ValueError, match="1 row has no deviation"):
+    with pytest.raises(ValueError, match="1 sample has no deviation"):
         model.predict(X[:1])
     with pytest.raises(ValueError, match="environment_summary has shape"):
         model.predict(X, environment_summary=summary[:-1])
@@ -247,7 +247,7 @@ def test_what_fit_refuses(data, make):
         make().fit(X, y, env[:5])
     alone = env.copy()
     alone[0] = 99
-    with pytest.raises(ValueError, match="1 row has no deviation"):
+    with pytest.raises(ValueError, match="1 sample has no deviation"):
         make().fit(X, y, alone)
     wide = np.random.RandomState(0).normal(size=(100, 13))
     with pytest.raises(ValueError, match="13 of them may be left out"):
@@ -279,7 +279,7 @@ def test_rates_that_overflow_and_rows_beyond_numbers_are_refused(make):
             try:
                 read = fitted.predict(far, environment_summary=summary)
             except ValueError as error:
-                assert "Row 7 of X" in str(error)  # noqa: PT017
+                assert "Sample 7 of X" in str(error)  # noqa: PT017
             else:
                 assert np.isfinite(read).all()
             with pytest.raises(ValueError, match="X has values up to"):

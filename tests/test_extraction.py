@@ -248,7 +248,7 @@ def test_bad_inputs(small, files, pixels, tmp_path):
     (tmp_path / "empty").mkdir()
     for X, error, message in (
         ([], ValueError, "no images"),
-        (pixels[:0], ValueError, "no rows"),
+        (pixels[:0], ValueError, "no samples"),
         (pixels[..., :2], ValueError, r"shape \(7, 12, 10, 2\) and dtype uint8; wanted: uint8 \(n"),
         (pixels.astype(int), ValueError, "dtype int64"),
         ([*files, "absent.png"], ValueError, r"1 of 8 image files are not there, first 'absent"),
@@ -268,7 +268,7 @@ def test_bad_inputs(small, files, pixels, tmp_path):
 def test_a_broken_image_is_named_and_nothing_is_lost(small, files, tmp_path):
     files[5].write_bytes(b"not an image")
     fitted = extractor(small, cache_dir=tmp_path / "cache", batch_size=2).fit(files[:1])
-    with pytest.raises(ValueError, match=r"5\.png \(row 5 of 7\) cannot be read .*Unidentified"):
+    with pytest.raises(ValueError, match=r"5\.png \(sample 5 of 7\) cannot be read .*Unidentified"):
         fitted.transform(files)
     assert len(FeatureCache(tmp_path / "cache")) == 4
 

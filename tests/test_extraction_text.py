@@ -184,12 +184,12 @@ def test_every_kind_of_input_gives_the_same(kind, bert):
         (pd.DataFrame({"text": TEXTS}), TypeError, "X is a DataFrame"),
         (np.array([TEXTS]).T, ValueError, r"X has shape \(7, 1\).*Pass one column"),
         ([], ValueError, "There are no texts"),
-        (["a", None], TypeError, "Row 1 of 2 is None, a NoneType, and no str. Drop the row"),
-        (pd.Series(["a", "b", np.nan]), TypeError, "Row 2 of 3 is nan, a float"),
-        (pd.Series(["a", pd.NA], dtype="string"), TypeError, "Row 1 of 2 is <NA>"),
-        ([["a", "b"]], TypeError, "Row 0 of 1 is .*, a list"),
-        (["a", b"b"], TypeError, "Row 1 of 2 is b'b', a bytes"),
-        (["a", "\ud800"], ValueError, "Row 1 of 2 is no valid Unicode"),
+        (["a", None], TypeError, "Sample 1 of 2 is None, a NoneType, and no str. Drop the sample"),
+        (pd.Series(["a", "b", np.nan]), TypeError, "Sample 2 of 3 is nan, a float"),
+        (pd.Series(["a", pd.NA], dtype="string"), TypeError, "Sample 1 of 2 is <NA>"),
+        ([["a", "b"]], TypeError, "Sample 0 of 1 is .*, a list"),
+        (["a", b"b"], TypeError, "Sample 1 of 2 is b'b', a bytes"),
+        (["a", "\ud800"], ValueError, "Sample 1 of 2 is no valid Unicode"),
     ],
 )
 def test_what_is_no_sequence_of_texts_is_refused(X, error, message, bert):
@@ -206,5 +206,5 @@ def test_features_that_are_not_finite_are_named(bert, tmp_path):
     )
     network.save_pretrained(tmp_path)
     fitted = exact(tmp_path).fit(TEXTS)
-    with pytest.raises(ValueError, match="gives for the text of row 3 of 7 is not finite"):
+    with pytest.raises(ValueError, match="gives for the text of sample 3 of 7 is not finite"):
         fitted.transform(TEXTS)

@@ -145,7 +145,7 @@ def test_shards_have_the_bits_of_transform(bert, tmp_path, monkeypatch):
     seen = count(extractor)
     extract_shards(extractor, TEXTS, tmp_path / "out")
     assert not seen
-    with pytest.raises(TypeError, match="Row 1 of 2 is None"):
+    with pytest.raises(TypeError, match="Sample 1 of 2 is None"):
         extract_shards(extractor, ["a", None], tmp_path / "out")
 
 
@@ -157,7 +157,7 @@ def test_errors_of_a_shard_name_the_row_of_all(tmp_path, monkeypatch):
     )
     network.save_pretrained(tmp_path / "net")
     extractor = exact(tmp_path / "net", batch_size=1).fit(TEXTS[:1])
-    with pytest.raises(ValueError, match="the text of row 3 of 7 is not finite"):
+    with pytest.raises(ValueError, match="the text of sample 3 of 7 is not finite"):
         extract_shards(extractor, TEXTS, tmp_path / "out", shard_size=2)
 
 

@@ -416,12 +416,12 @@ def test_images_of_several_sizes_or_broken_are_named(network, scenes, tmp_path):
     X, y = scenes
     images = [Image.fromarray(image) for image in X]
     images[7] = images[7].resize((5, 5))
-    with pytest.raises(ValueError, match=r"image 7 \(row 7 of 80\) is \(3, 5, 5\).*first one"):
+    with pytest.raises(ValueError, match=r"image 7 \(sample 7 of 80\) is \(3, 5, 5\).*first one"):
         erm(network).fit(images, y)
     for i, image in enumerate(X):
         Image.fromarray(image).save(tmp_path / f"{i:02d}.png")
     (tmp_path / "07.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"07.png \(row 7 of 80\) cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"07.png \(sample 7 of 80\) cannot be read as an image"):
         erm(network).fit(tmp_path, y)
 
 

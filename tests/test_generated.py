@@ -165,6 +165,8 @@ def test_the_colour_of_the_border_counts():
     assert set(background_colour_groups(images, border=0.5)) == {"red"}  # all of it
     with pytest.raises(ValueError, match="'border' parameter"):
         background_colour_groups(images, border=0.7)
+    with pytest.raises(ValueError, match=r"image 0 .* floats in \[0, 255\]; here they must lie"):
+        background_colour_groups(floats * 255)
 
 
 def test_colours_are_groups(tmp_path):

@@ -259,7 +259,7 @@ def test_class_difference_by_hand():
 def test_bam_says_when_there_is_nothing_to_weigh_up():
     y = np.arange(60) % 2
     X = np.random.RandomState(0).normal(size=(60, 3)) * 0.01 + 5 * y[:, None]
-    with pytest.warns(UserWarning, match="reads every row"):
+    with pytest.warns(UserWarning, match="reads every sample"):
         heads.BAMClassifier(help=0.0, lr=0.1, first_epochs=3, epochs=1, random_state=0).fit(X, y)
 
 
@@ -497,7 +497,7 @@ def test_a_finder_is_cloned_seeded_and_checked(data, cls):
         def predict(self, X, y):
             return np.zeros((len(y), 2))
 
-    with pytest.raises(ValueError, match=r"cells of shape .* one id a row"):
+    with pytest.raises(ValueError, match=r"cells of shape .* one id a sample"):
         fit(cls(finder=Wrong(), **quick), data)
     with pytest.raises(ValueError, match="'finder' parameter"):
         fit(cls(finder="mistakes", **quick), data)

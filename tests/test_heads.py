@@ -244,7 +244,7 @@ def test_self_fits_the_rows_of_most_worth_in_each_class_alone():
 # Limits in which a method is ERM.
 
 
-@pytest.mark.filterwarnings("ignore:The first head gets every row")
+@pytest.mark.filterwarnings("ignore:The first head gets every sample")
 def test_jtt_without_errors_is_erm():
     rng = np.random.RandomState(0)
     y = np.arange(100) % 2
@@ -443,7 +443,7 @@ def test_dfr_finds_groups_that_training_rows_bring(data):
 def test_labels_that_are_missing_are_named(data):
     X, y, X_val, y_val = data.X_train, data.y_train, data.X_val, data.y_val
     for clf, more, message in (
-        (heads.DFRClassifier(balance="group"), {}, "validation rows .* Pass groups_val"),
+        (heads.DFRClassifier(balance="group"), {}, "validation samples .* Pass groups_val"),
         (heads.DFRClassifier(balance="group", variant="train"), {}, "groups of the|got none"),
         (heads.CLPClassifier(meta_balance="group"), {}, "meta_balance='group'.*Pass groups_val"),
         (heads.AFRClassifier(selection="worst_group"), {}, "fit got no groups_val"),
@@ -454,7 +454,7 @@ def test_labels_that_are_missing_are_named(data):
             clf.fit(X, y, X_val, y_val, **more)
     missing = data.groups_train.astype(object)
     missing[4] = None
-    with pytest.raises(ValueError, match=r"missing .* first in row 4"):
+    with pytest.raises(ValueError, match=r"missing .* first in sample 4"):
         heads.GroupDROClassifier().fit(X, y, X_val, y_val, groups=missing)
 
 

@@ -40,8 +40,8 @@ DEFAULTS = [
 # The checks call fit(X, y) on tiny sets: without groups, and often without an error to weigh up.
 @pytest.mark.filterwarnings(
     "ignore:fit got no groups",
-    "ignore:The first head gets every row",
-    "ignore:The first stage of BAM reads every row",
+    "ignore:The first head gets every sample",
+    "ignore:The first stage of BAM reads every sample",
     "ignore:In none of",
 )
 @parametrize_with_checks([*DEFAULTS, heads.DFRClassifier(variant="train")])

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sklearn_hsfm.extraction import FeatureCache, FeatureExtractor
 from sklearn_hsfm.extraction._images import Images
-from tests.small_network import extractor, to_float
+from tests.small_network import Small, extractor, to_float
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4  # grey, 0 to 252
 COLOUR = np.random.RandomState(0).randint(256, size=(8, 8, 3), dtype=np.uint8)
@@ -111,7 +111,7 @@ def test_sizes_that_are_extreme(small, tmp_path, monkeypatch):
     resnet = FeatureExtractor("resnet18", weights=None).fit([tmp_path / "one.png"])
     assert resnet.transform([tmp_path / "one.png", tmp_path / "wide.png"]).shape == (2, 512)
     Image.fromarray(np.zeros((1, 20_000, 3), np.uint8)).save(tmp_path / "line.png")
-    with pytest.raises(ValueError, match=r"line.png \(row 0 of 1\).* 20000 x 1 pixels"):
+    with pytest.raises(ValueError, match=r"line.png \(sample 0 of 1\).* 20000 x 1 pixels"):
         resnet.transform([tmp_path / "line.png"])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ValueError, match=r"wide.png .*DecompressionBombError"):
@@ -122,7 +122,7 @@ def test_files_that_are_cut_off_are_named(small, files):
     content = files[3].read_bytes()
     files[3].write_bytes(content[: len(content) // 2])
     fitted = extractor(small).fit(files[:1])
-    with pytest.raises(ValueError, match=r"3.png \(row 3 of 7\) cannot be read .*Remove it"):
+    with pytest.raises(ValueError, match=r"3.png \(sample 3 of 7\) cannot be read .*Remove it"):
         fitted.transform(files)
 
 
@@ -156,7 +156,7 @@ def test_names_that_are_no_text(small, tmp_path):
     assert np.array_equal(fitted.transform([os.fsdecode(path)]), features)
     assert len(FeatureCache(tmp_path / "cache")) == 1
     Path(os.fsdecode(path)).write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"caf\\xe9.png \(row 0 of 1\)") as raised:
+    with pytest.raises(ValueError, match=r"caf\\xe9.png \(sample 0 of 1\)") as raised:
         fitted.transform(tmp_path)
     str(raised.value).encode()  # any terminal can show it
 
@@ -232,7 +232,7 @@ def test_images_of_several_sizes_are_named(small, pixels):
     images[4] = images[4].resize((9, 9))
     fitted = extractor(small).fit(images)
     with pytest.raises(
-        ValueError, match=r"image 0 \(row 0 of 7\) is \(3, 12, 10\) .*image 4 .*9, 9"
+        ValueError, match=r"image 0 \(sample 0 of 7\) is \(3, 12, 10\) .*image 4 .*9, 9"
     ):
         fitted.transform(images)
     assert fitted.set_params(batch_size=1).transform(images).shape == (7, 8)
@@ -271,7 +271,7 @@ class Odd(torch.utils.data.Dataset):
 )
 def test_items_of_a_data_set_that_are_no_images(small, pixels, item, message):
     fitted = extractor(small).fit(pixels)
-    with pytest.raises(ValueError, match=rf"image 0 \(row 0 of 1\) cannot be read .*{message}"):
+    with pytest.raises(ValueError, match=rf"image 0 \(sample 0 of 1\) cannot be read .*{message}"):
         fitted.transform(Odd(item))
 
 
@@ -296,3 +296,30 @@ def test_sixteen_bits_do_not_warn(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("preprocess", [None, "auto"])
+def test_floats_have_as_many_channels_as_the_network_takes(channels, preprocess, tmp_path):
+    """X-rays have one channel, satellites four and more."""
+    torch.manual_seed(0)
+    network = Small()
+    network.stem = torch.nn.Conv2d(channels, 8, 3, stride=2)
+    X = 100 * np.random.RandomState(0).rand(5, channels, 9, 12).astype(np.float32) - 50
+    fitted = extractor(network, preprocess=preprocess, cache_dir=tmp_path).fit(X)
+    with torch.no_grad():
+        network.eval().fc = torch.nn.Identity()
+        wanted = network(torch.from_numpy(X)).numpy()
+    for form in (X, torch.from_numpy(X), list(X)):
+        np.testing.assert_allclose(fitted.transform(form), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_that_do_not_fit_are_said(small, pixels):
+    floats = pixels.transpose(0, 3, 1, 2) / np.float32(255)
+    for last in (pixels / np.float32(255), floats[:, :1].transpose(0, 2, 3, 1)):
+        with pytest.raises(ValueError, match=r"channels in the last place; wanted: \(n, channels,"):
+            extractor(small, preprocess=None).fit(last)
+    with pytest.raises(ValueError, match=r"image 0 \(sample 0 of 7\).*and these have 1\. Repeat"):
+        FeatureExtractor("resnet18", weights=None).fit(floats[:, :1])
+    with pytest.raises(ValueError, match=r"image 3 \(sample 3 of 7\) has 1 channels; here it must"):
+        Images(floats[:, :1]).in_colour(3)

@@ -277,8 +277,8 @@ def test_other_classifiers_are_refused(data, draw, message):
     [
         ({"X": np.zeros((4, 3))}, "3 features, but HSFMClassifier is expecting 32"),
         ({"y": np.full(120, 7)}, r"labels that y does not have: \[7\]"),
-        ({"y": np.zeros(120, dtype=int)}, r"no row of the classes \[1\]"),
-        ({"n_neighbors": 500}, "n_neighbors=500; the bank of 120 rows"),
+        ({"y": np.zeros(120, dtype=int)}, r"no sample of the classes \[1\]"),
+        ({"n_neighbors": 500}, "n_neighbors=500; the bank of 120 samples"),
         ({"concepts": {"sea": np.ones(3)}}, r"'sea' has shape \(3,\); the features want \(32,\)"),
         ({"attributes": {"place": ["land"]}}, "inconsistent numbers of samples"),
     ],
@@ -292,9 +292,9 @@ def test_bad_banks_are_refused(data, fitted, change, message):
 def test_other_bad_input_is_refused(data, fitted):
     with pytest.raises(ValueError, match=r"classes \[0, 1\] have no two groups"):
         SupportEditDisplay.from_estimator(fitted, data.X_val, data.y_val, data.y_val)
-    with pytest.raises(ValueError, match=r"was mined, but X has 3 rows"):
+    with pytest.raises(ValueError, match=r"was mined, but X has 3 samples"):
         HardSetDisplay.from_estimator(fitted, data.X_val[:3], data.y_val[:3])
-    with pytest.raises(ValueError, match="There are 2 images for 120 rows"):
+    with pytest.raises(ValueError, match="There are 2 images for 120 samples"):
         HardSetDisplay.from_estimator(fitted, data.X_val, data.y_val, images=np.zeros((2, 4, 4)))
     proba = fitted.predict_proba(data.X_val)
     with pytest.raises(ValueError, match="pass images, or features"):

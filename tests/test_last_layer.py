@@ -315,11 +315,11 @@ def test_features_are_those_of_an_image_alone(pixels):
 def test_features_are_finite(pixels):
     network = Own()
     extractor = FeatureExtractor(network, preprocess=lambda image: to_float(image).log())
-    with pytest.raises(ValueError, match=r"gives for image 0 \(row 0 of 2\) is not finite"):
+    with pytest.raises(ValueError, match=r"gives for image 0 \(sample 0 of 2\) is not finite"):
         extractor.fit(pixels * 0)
     light = np.maximum(pixels, np.uint8(1))
     extractor.fit(light)
-    with pytest.raises(ValueError, match=r"gives for image 2 \(row 2 of 3\) is not finite"):
+    with pytest.raises(ValueError, match=r"gives for image 2 \(sample 2 of 3\) is not finite"):
         extractor.transform(np.concatenate([light, pixels[:1] * 0]))
 
 
@@ -355,5 +355,5 @@ def test_images_that_are_drawn_at_random_are_said(pixels):
     from torchvision import transforms
 
     drawn = transforms.Compose([transforms.ToTensor(), transforms.RandomErasing(p=1.0)])
-    with pytest.warns(UserWarning, match=r"image 0 \(row 0 of 2\) is another each time"):
+    with pytest.warns(UserWarning, match=r"image 0 \(sample 0 of 2\) is another each time"):
         FeatureExtractor(Own(), preprocess=drawn).fit(pixels)

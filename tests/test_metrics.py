@@ -129,11 +129,11 @@ def test_groups_from_attributes():
     [
         ((Y, PRED, GROUPS[:-1]), "groups has 9 rows, but there are 10 labels"),
         ((Y, PRED[:-1], GROUPS), "inconsistent numbers of samples"),
-        ((Y, PRED, np.where(GROUPS == 7, np.nan, 1.0)), "missing .* in 4 of 10 rows"),
-        ((Y, PRED, [None, *GROUPS[1:]]), "missing .* in 1 of 10 rows"),
+        ((Y, PRED, np.where(GROUPS == 7, np.nan, 1.0)), "missing .* in 4 of 10 samples"),
+        ((Y, PRED, [None, *GROUPS[1:]]), "missing .* in 1 of 10 samples"),
         ((Y, PRED, np.ones((10, 2), int)), "must be boolean"),
-        ((Y, PRED, np.zeros((10, 2), bool)), "No group has a row"),
-        (([], [], []), "0 rows to score"),
+        ((Y, PRED, np.zeros((10, 2), bool)), "No group has a sample"),
+        (([], [], []), "0 samples to score"),
     ],
 )
 def test_bad_groups(args, message):
@@ -157,8 +157,8 @@ def test_bad_options(option):
     [
         (["0", "1", "0", "1"], [0, 1, 0, 1], "y_true, y_pred: Mix of label input types"),
         ([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8], "y_true, y_pred: .* binary and continuous"),
-        ([0.0, np.nan, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0], "y_true is missing .* in row 1"),
-        ([0, 1, 0, 1], [0, 1, None, 1], "y_pred is missing .* in row 2"),
+        ([0.0, np.nan, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0], "y_true is missing .* in sample 1"),
+        ([0, 1, 0, 1], [0, 1, None, 1], "y_pred is missing .* in sample 2"),
         (pd.Series(["a", "b", pd.NA, "a"], dtype="string"), list("abba"), "y_true is missing"),
         (np.array(["a", 1, "a", 1], object), list("abba"), "y_true mixes .* int, str"),
         (3, [0, 1, 0, 1], r"y_true has shape \(\)"),
@@ -187,9 +187,9 @@ def test_labels_of_bytes_are_refused_as_scikit_learn_does():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (pd.Series(["a", "b", pd.NA, "a"], dtype="string"), "groups is missing .* in row 2"),
-        (pd.Series([1, pd.NA, 2, 1], dtype="Int64"), "groups is missing .* in row 1"),
-        (pd.Series(["2020-01-01", None, "2020-01-02", None], dtype="datetime64[ns]"), "row 1"),
+        (pd.Series(["a", "b", pd.NA, "a"], dtype="string"), "groups is missing .* in sample 2"),
+        (pd.Series([1, pd.NA, 2, 1], dtype="Int64"), "groups is missing .* in sample 1"),
+        (pd.Series(["2020-01-01", None, "2020-01-02", None], dtype="datetime64[ns]"), "sample 1"),
         (np.array([1, "b", 1, "b"], dtype=object), "groups mixes .* int, str"),
         (3, "groups has shape"),
         (np.zeros((4, 2, 2), bool), "groups has shape"),
@@ -211,7 +211,7 @@ def test_a_column_may_stand_as_a_table_of_one():
 
 def test_attributes_that_are_none():
     missing = pd.Series(["a", "b", pd.NA, "a"], dtype="string")
-    for place, message in ((3, "place has shape"), (missing, "place is missing .* in row 2")):
+    for place, message in ((3, "place has shape"), (missing, "place is missing .* in sample 2")):
         with pytest.raises(ValueError, match=message):
             groups_from_attributes([0, 1, 0, 1], place=place)
 
@@ -266,7 +266,7 @@ def test_training_groups_of_another_kind_are_refused():
         ([5, None], "train_groups is missing"),
         ([[5], [-1, 7]], "train_groups is no array"),
         (5, r"train_groups has shape \(\)"),
-        ([], "train_groups must hold at least one row"),
+        ([], "train_groups must hold at least one sample"),
     ):
         with pytest.raises(ValueError, match=message):
             group_scores(Y, PRED, GROUPS, train_groups=train_groups)

@@ -146,6 +146,14 @@ def test_every_form_of_images_gives_the_same(images):
         assert again.effect[0] == pytest.approx(plain.effect[0], abs=1e-3)
 
 
+def test_floats_that_were_preprocessed_are_refused(images):
+    floats = images.transpose(0, 3, 1, 2) / np.float32(255)
+    model = Flat()
+    model.predict_proba = None  # is not asked
+    with pytest.raises(ValueError, match=r"image \d+ .* must lie in \[0, 1\], as they are before"):
+        probe_patches(model, floats - 0.5, n_random=200, **QUICK)
+
+
 def test_holm_is_that_of_a_count_by_hand():
     # 0.01 * 4; 0.02 * 3; 0.04 * 2 ; 0.5
     assert holm(np.array([0.5, 0.01, 0.04, 0.02])) == pytest.approx([0.5, 0.04, 0.08, 0.06])

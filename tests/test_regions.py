@@ -161,7 +161,7 @@ def test_boxes_outside_are_refused(setting, box, word):
     [
         ({"grid": (17, 1)}, "no grid of 17 x 1"),
         ({"grid": 2}, "two numbers"),
-        ({"y": [0, 1]}, "300 images for 2 rows"),
+        ({"y": [0, 1]}, "300 images for 2 samples"),
         ({"y": ["a"] * 300}, "labels that y does not have"),
         ({"boxes": [[(0, 0, 8, 8)]]}, "inconsistent"),
         ({"boxes": [[]] * 300}, "no region"),

@@ -206,7 +206,7 @@ def test_names_are_text_not_markup(dominoes, fitted):
         ({"y_test": [0, 1]}, "inconsistent numbers of samples"),
         ({"y_test": np.full(479, 5)}, r"y_test has labels that y does not have: \[5\]"),
         ({"groups": ["a", "b"]}, "groups has 2 rows, but there are 479 labels"),
-        ({"images": np.zeros((3, 16, 8))}, "There are 3 images for 479 rows"),
+        ({"images": np.zeros((3, 16, 8))}, "There are 3 images for 479 samples"),
         ({"X_val": np.zeros((3, 128))}, "X_val and y_val come together"),
         ({"images_val": np.zeros((3, 16, 8))}, "and images_val with them; one is None"),
     ],

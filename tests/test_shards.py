@@ -82,7 +82,7 @@ def test_one_read_only_map_with_the_bits_of_transform(extractor, files, tmp_path
 
 def test_a_run_goes_on_where_it_stopped(extractor, files, tmp_path):
     files[5].write_bytes(b"not an image")
-    with pytest.raises(ValueError, match=r"5\.png \(row 5 of 7\) cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"5\.png \(sample 5 of 7\) cannot be read as an image"):
         extract_shards(extractor, files, tmp_path / "out", shard_size=2)
     assert len(list((tmp_path / "out").iterdir())) == 2
     save(files[5], 5)

@@ -40,7 +40,7 @@ def test_widths_lengths_and_values(data):
         fit(data, data.X_val, data.y_val[:-1])
     with pytest.raises(ValueError, match="groups_val has 119 rows, but there are 120 labels"):
         fit(data, data.X_val, data.y_val, groups_val=data.groups_val[:-1])
-    with pytest.raises(ValueError, match=r"groups_val is missing .* in 1 of 120 rows"):
+    with pytest.raises(ValueError, match=r"groups_val is missing .* in 1 of 120 samples"):
         fit(data, data.X_val, data.y_val, groups_val=np.where(np.arange(120) == 4, np.nan, 1.0))
     broken = data.X_val.copy()
     broken[3, 2] = np.nan
@@ -52,7 +52,7 @@ def test_widths_lengths_and_values(data):
 
 def test_a_class_of_one_row_cannot_be_held_out(data):
     y = np.where(np.arange(300) == 0, 9, data.y_train)
-    with pytest.raises(ValueError, match="class 9 has 1 row in X"):
+    with pytest.raises(ValueError, match="class 9 has 1 sample in X"):
         HSFMClassifier(**QUICK).fit(data.X_train, y)
 
 

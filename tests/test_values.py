@@ -196,7 +196,7 @@ OVERFLOW = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:The first head gets every row")
+@pytest.mark.filterwarnings("ignore:The first head gets every sample")
 @pytest.mark.parametrize("clf", OVERFLOW, ids=lambda c: type(c).__name__)
 def test_heads_that_overflow_are_never_kept(clf):
     X, y = rows(60)
@@ -282,7 +282,7 @@ def test_features_beyond_what_numbers_hold(clf):
     with pytest.raises(ValueError, match="Feature 0 of X has values up to"):
         clf.fit(X * 1e200, y)
     clf.fit(X * 1e-3, y)
-    with pytest.raises(ValueError, match="in row 7, whose logits are not finite"):
+    with pytest.raises(ValueError, match="in sample 7, whose logits are not finite"):
         clf.predict(np.where(np.arange(60)[:, None] == 7, 1e308 * np.sign(clf.coef_), X))
 
 
@@ -311,7 +311,7 @@ def test_labels_of_mixed_or_other_kinds(cls):
     mixed = np.array(["a", 1] * 30, dtype=object)
     with pytest.raises(ValueError, match="y mixes values of the kinds int, str"):
         cls().fit(X, mixed)
-    with pytest.raises(ValueError, match=r"y is missing .* in row 3"):
+    with pytest.raises(ValueError, match=r"y is missing .* in sample 3"):
         cls().fit(X, np.where(np.arange(60) == 3, None, y.astype(object)))
     X_val, y_val = rows(30, seed=1)
     with pytest.raises(ValueError, match=r"y_val has labels that y does not have: \['[01]'"):

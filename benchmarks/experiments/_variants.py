@@ -1,4 +1,4 @@
-"""Tables of one set of methods on several kinds of validation rows."""
+"""Tables of one set of methods on several kinds of validation samples."""
 
 from benchmarks.columns import columns_of
 from benchmarks.methods import methods_of
@@ -20,7 +20,7 @@ METHODS = (
 
 
 def vary(name, title, rows, context, methods=METHODS, notes=()):
-    """Run methods on kinds of validation rows and return the text: a table a column.
+    """Run methods on kinds of validation samples and return the text: a table a column.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ PARTS = {
         "published, support not edited": published(outer_lr=FROZEN),
         "published, first order": published(FirstOrder),
         "published, standardised features": published(standardize=True),
-        "published, a third of the rows selects": published(selection_fraction=1 / 3),
+        "published, a third of the samples selects": published(selection_fraction=1 / 3),
     },
     "HSFMClassifier, one fit": {
         "HSFMClassifier": ours(),
@@ -114,7 +114,7 @@ PARTS = {
         "one fit, first order": ours(FirstOrder),
         "one fit, raw features": ours(standardize=False),
         "one fit, threshold not placed": ours(place_threshold=False),
-        "one fit, all rows mine and select": ours(selection_fraction=None),
+        "one fit, all samples mine and select": ours(selection_fraction=None),
         "one fit, worst group selects": ours(groups=True),
         "one fit, tail loss selects": ours(selection="tail_loss"),
         "one fit, accuracy selects": ours(selection="accuracy"),
@@ -126,7 +126,7 @@ PARTS = {
         "cross-fitted, support not edited": edits(
             param_grid={"C": [1e-3, 1e-2, 1e-1], "inner_lr": [3e-4, 3e-3], "outer_lr": [FROZEN]},
         ),
-        "cross-fitted, judged on mined rows": edits(JudgedOnMinedRows),
+        "cross-fitted, judged on mined samples": edits(JudgedOnMinedRows),
         "cross-fitted, one repeat": edits(n_repeats=1),
         "cross-fitted, best candidate alone": edits(BestAlone),
     },
@@ -155,8 +155,9 @@ def run(context):
 NOTES = (
     "Only validation labels are used, but for the published procedure and 'worst group selects', "
     "which select by validation groups.",
-    "Random hard set: as many random rows of each class, in all epochs. Support not edited: the "
+    "Random hard set: as many random samples of each class, in all epochs. Support not edited: the "
     "outer rate is 1e-12. First order: the gradient without second derivatives. Raw features: "
-    "the same rates on features as they are. Judged on mined rows: no cross-fitting. Cross-fitted "
-    "edits: `HSFMClassifierCV` with `scoring='worst_slice'`, which learns edits on any rows.",
+    "the same rates on features as they are. Judged on mined samples: no cross-fitting. "
+    "Cross-fitted edits: `HSFMClassifierCV` with `scoring='worst_slice'`, which learns edits on "
+    "any samples.",
 )

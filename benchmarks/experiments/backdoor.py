@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
     title: str
     key: str
-    load: Callable  # seed -> data, triggered training rows, triggered test rows
+    load: Callable  # seed -> data, triggered training samples, triggered test samples
 
 
 def run(context):

@@ -1,4 +1,4 @@
-"""What `best_score_` of HSFMClassifierCV is worth: beside the worst group of the test rows."""
+"""What `best_score_` of HSFMClassifierCV is worth: beside the worst group of the test samples."""
 
 import numpy as np
 
@@ -45,10 +45,12 @@ def run(context):
         protocol(
             records,
             context,
-            "Cells are `best_score_` less the accuracy in the worst group of the test rows, so "
+            "Cells are `best_score_` less the accuracy in the worst group of the test samples, so "
             "above zero it claims too much. The last column counts the runs in which the 95 % "
             "interval of the cell that it is about holds that accuracy.",
         ),
-        markdown(["validation rows", "method", *(c.title for c in here), "in the interval"], body),
+        markdown(
+            ["validation samples", "method", *(c.title for c in here), "in the interval"], body
+        ),
         absent(columns),
     )

@@ -48,16 +48,16 @@ def run(context):
         for finder in finders
     ]
     heading = [
-        "training rows", "method", "found", "strength", "hurt", "precision", "recall", "by chance",
+        "samples", "method", "found", "strength", "hurt", "precision", "recall", "by chance",
     ]  # fmt: skip
     return page(
         "# Discovery: who is found, and whether anybody is",
-        "`ShortcutFinder` on training rows and their class labels; the attribute is known to this "
-        "table alone. Hurt, in truth, are the rows whose attribute goes with another class. Found: "
-        "of the seeds, those in which the evidence is for a shortcut, which decides for `auto` "
-        "alone. Strength: of the repair that is warranted. Hurt: the share of rows that is taken "
-        "for hurt. By chance: the precision of rows that are drawn at random.\n\n"
-        f"Mean over {context.seeds} seed(s). {made_on(records)}.",
+        "`ShortcutFinder` on training samples and their class labels; the attribute is known to "
+        "this table alone. Hurt, in truth, are the samples whose attribute goes with another "
+        "class. Found: of the seeds, those in which the evidence is for a shortcut, which "
+        "decides for `auto` alone. Strength: of the repair that is warranted. Hurt: the share of "
+        "samples that is taken for hurt. By chance: the precision of samples that are drawn at "
+        f"random.\n\nMean over {context.seeds} seed(s). {made_on(records)}.",
         markdown(heading, body),
         absent(columns),
     )

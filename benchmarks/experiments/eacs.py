@@ -89,9 +89,9 @@ def run(context):
     return page(
         "# EACS: when to use a covariate that is no cause",
         "y = c1 + c2 + noise; c1 is not seen, and x = c1 - c2 + noise stands in for it. Test "
-        f"environments of {N_ROWS} rows are shifted as the training environments are: the mean of "
-        "c1, or the noise of c2 or of x, by the level. The squared error of least squares on c2 "
-        "(the cause), on both (ERM), and of EACS, which sees the rows without y.",
+        f"environments of {N_ROWS} samples are shifted as the training environments are: the mean "
+        "of c1, or the noise of c2 or of x, by the level. The squared error of least squares on "
+        "c2 (the cause), on both (ERM), and of EACS, which sees the samples without y.",
         f"Mean ± standard deviation over {n} simulations; {counts[-1]} training environments a "
         "shift, levels evenly from 0 to 4.",
         markdown(["shift", "level", *NAMES], body),

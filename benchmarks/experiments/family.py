@@ -1,4 +1,4 @@
-"""The family of sixty: training rows alone, from no shortcut to one that nearly always holds."""
+"""The family of sixty: training samples alone, from no shortcut to one that nearly always holds."""
 
 import numpy as np
 
@@ -46,15 +46,15 @@ def run(context):
         )
     heading = ["worst group", "uses", *(f"{s}" for s in STRENGTHS), "mean", "harmed", "most harm"]
     return page(
-        "# The family of sixty: training rows alone",
+        "# The family of sixty: training samples alone",
         protocol(
             records,
             context,
             "Each set in two roles, class and attribute swapped, at five strengths of the "
             "shortcut: the share of each class's training samples that follow it, 0.5 is none. "
-            "There are no validation rows. Half of the test samples of each group report here; how "
-            "much evidence a repair wants was settled on the other half. Harmed: more than a "
-            f"point below {BASE}, mean over seeds.",
+            "There are no validation samples. Half of the test samples of each group report "
+            "here; how much evidence a repair wants was settled on the other half. Harmed: more "
+            f"than a point below {BASE}, mean over seeds.",
         ),
         markdown(heading, body) if body else "",
         absent(columns),

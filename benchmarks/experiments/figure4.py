@@ -25,13 +25,13 @@ def run(context):
     return sweep(
         "figure4",
         "Figure 4: worst-group accuracy against the size of the support set",
-        "support rows of each class",
+        "support samples of each class",
         PER_CLASS[:4] if context.quick else PER_CLASS,
         methods,
         columns_of(keys, context, ways=["frozen"]),
         context,
         notes=[
-            "The paper shows CelebA: a peak at 250 rows, worse for more. Faces stand in for "
-            "CelebA. A class with fewer rows than asked for gives each of them several times."
+            "The paper shows CelebA: a peak at 250 samples, worse for more. Faces stand in for "
+            "CelebA. A class with fewer samples than asked for gives each of them several times."
         ],
     )

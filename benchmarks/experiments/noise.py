@@ -1,4 +1,4 @@
-"""Wrong labels among the validation rows."""
+"""Wrong labels among the validation samples."""
 
 from benchmarks.experiments._variants import vary
 
@@ -13,8 +13,8 @@ def run(context):
         ROWS,
         context,
         notes=[
-            "The labels of that share of the validation rows, drawn by the seed, are those of the "
-            "other class, and their groups those of the other class with the same attribute. "
-            "Training and test rows are clean."
+            "The labels of that share of the validation samples, drawn by the seed, are those of "
+            "the other class, and their groups those of the other class with the same attribute. "
+            "Training and test samples are clean."
         ],
     )

@@ -52,10 +52,10 @@ def _seconds(records, name, column):
 
 NOTES = (
     "spuco and dpe are the packages as the index has them, at their defaults, one run at a time. "
-    "The DFR of spuco restates that of its authors; it fits one half of the validation rows and "
+    "The DFR of spuco restates that of its authors; it fits one half of the validation samples and "
     "chooses by the other, for its own split fails since Python 3.11. dpe chooses the epochs of "
-    "its members by the worst group even where they are balanced by class. Neither holds rows out "
-    "of what it is given beyond that.",
+    "its members by the worst group even where they are balanced by class. Neither holds samples "
+    "out of what it is given beyond that.",
 )
 LACKING = (
     "Rows of packages that are not installed are missing: `pip install spuco dpe netcal` "

@@ -30,7 +30,7 @@ def run(context):
 
 NOTES = (
     "No groups: DFR balances classes, and the worst class chooses. Sets without a validation "
-    "split hold a fifth of the training rows out, from which ERM alone gains nothing: it is "
+    "split hold a fifth of the training samples out, from which ERM alone gains nothing: it is "
     "fitted on all of them.",
     "HSFM runs at the settings that the paper gives for these sets, on standardised features, with "
     "the outer rate of our defaults, since it gives none.",

@@ -1,4 +1,4 @@
-"""Training rows alone: nobody has validation rows, with groups and without."""
+"""Training samples alone: nobody has validation samples, with groups and without."""
 
 from benchmarks.columns import columns_of
 from benchmarks.experiments._variants import SETS
@@ -13,11 +13,11 @@ METHODS = (
     "DFR, inferred cells",
     "group DRO, inferred cells",
     "LISA, inferred cells",
-    "DFR, training rows",
+    "DFR, training samples",
     "group DRO",
     "LISA",
 )
-QUICK = ("ERM, class-balanced", "DFR, training rows")
+QUICK = ("ERM, class-balanced", "DFR, training samples")
 
 
 def run(context):
@@ -44,12 +44,12 @@ def run(context):
             body.append([name, method.uses, *map(cell, of), f"{mean:.3f}"])
         parts.append(markdown([what, "uses", *(c.title for c in here), "mean"], body))
     return page(
-        "# Training rows alone",
+        "# Training samples alone",
         protocol(
             records,
             context,
-            "There are no validation rows. Methods that choose by some hold out a fifth of the "
-            "training rows, with their groups where they use these; `HSFMClassifierCV` and ERM "
+            "There are no validation samples. Methods that choose by some hold out a fifth of the "
+            "training samples, with their groups where they use these; `HSFMClassifierCV` and ERM "
             "do not. Inferred cells are those of `ShortcutFinder`, in the place of groups.",
         ),
         *parts,
@@ -58,5 +58,5 @@ def run(context):
 
 
 def _uses(method):
-    """Return the uses without those of validation rows, which there are none of."""
+    """Return the uses without those of validation samples, which there are none of."""
     return "training groups" if "training groups" in method.uses else "nothing"

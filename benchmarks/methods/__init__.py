@@ -27,9 +27,9 @@ class Method(NamedTuple):
     """A row of the tables.
 
     ``make(column)`` returns the unfitted classifier. ``groups`` says whether it is given group
-    labels, "validation" those of the validation rows alone, and ``uses`` in words which labels it
-    uses beyond those of the training rows. ``trained_on`` turns the groups of the training rows
-    into what the classifier wants.
+    labels, "validation" those of the validation samples alone, and ``uses`` in words which labels
+    it uses beyond those of the training samples. ``trained_on`` turns the groups of the training
+    samples into what the classifier wants.
     """
 
     make: Callable[..., BaseEstimator]
@@ -97,7 +97,7 @@ def fitted(method, column, data, seed, device):
 
 
 def n_settings(clf):
-    """Return among how many settings the validation rows have chosen."""
+    """Return among how many settings the validation samples have chosen."""
     if hasattr(clf, "cv_results_"):
         return len(clf.cv_results_["params"])
     return len(getattr(clf, "Cs", [None]))

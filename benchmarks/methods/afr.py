@@ -1,4 +1,4 @@
-"""AFR: held-out training rows of which ERM is unsure."""
+"""AFR: held-out training samples of which ERM is unsure."""
 
 from benchmarks.methods import of_classifier
 from sklearn_hsfm.heads import AFRClassifier

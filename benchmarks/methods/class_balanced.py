@@ -1,4 +1,4 @@
-"""Class-balanced retraining: one regression on the validation rows."""
+"""Class-balanced retraining: one regression on the validation samples."""
 
 from benchmarks.methods import of_classifier
 from sklearn_hsfm.heads import ClassBalancedClassifier

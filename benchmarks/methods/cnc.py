@@ -11,7 +11,7 @@ from sklearn_hsfm.adapters import ContrastiveAdapter
 
 
 class Adapted(ClassifierMixin, BaseEstimator):
-    """A head behind the adapter; validation rows pass through it where the head takes them."""
+    """A head behind the adapter; validation samples pass through it where the head takes them."""
 
     def __init__(self, head, takes_validation=False, random_state=None):
         self.head = head

@@ -1,4 +1,4 @@
-"""DPE: an ensemble of prototypes on balanced validation rows."""
+"""DPE: an ensemble of prototypes on balanced validation samples."""
 
 from benchmarks.methods import of_classifier
 from sklearn_hsfm.heads import DPEClassifier

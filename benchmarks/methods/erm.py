@@ -18,7 +18,7 @@ class ERM(ClassifierMixin, BaseEstimator):
         self.init_head = init_head
 
     def fit(self, X, y):
-        """Fit the training rows."""
+        """Fit the training samples."""
         self.classes_ = np.unique(y)
         if self.init_head is None or self.class_weight is not None:
             erm = LogisticRegression(C=self.C, class_weight=self.class_weight, max_iter=1000)

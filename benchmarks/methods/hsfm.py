@@ -54,7 +54,7 @@ METHODS = {
     "HSFMClassifierCV": of_classifier(HSFMClassifierCV, groups=False),
     "HSFMClassifierCV, groups": of_classifier(HSFMClassifierCV, groups="validation"),
 }
-# Where there are no validation rows.
+# Where there are no validation samples.
 ON_TRAINING_ROWS = {
     "HSFMClassifierCV": of_classifier(HSFMClassifierCV, groups=False, uses="nothing"),
     "HSFMClassifierCV, training groups": of_classifier(HSFMClassifierCV, uses="training groups"),

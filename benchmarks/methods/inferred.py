@@ -10,7 +10,7 @@ from sklearn_hsfm.heads import DFRClassifier
 
 
 class OnInferredCells(ClassifierMixin, BaseEstimator):
-    """Fit a method on the cells that are found, of the training rows alone.
+    """Fit a method on the cells that are found, of the training samples alone.
 
     ``attribute`` says that the method wants what the shortcut says in place of the cell: of two
     classes the row's own, and of the hurt the other.

@@ -1,4 +1,4 @@
-"""JTT: training rows that ERM gets wrong, weighed up."""
+"""JTT: training samples that ERM gets wrong, weighed up."""
 
 from benchmarks.methods import of_classifier
 from sklearn_hsfm.heads import JTTClassifier

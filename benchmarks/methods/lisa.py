@@ -1,4 +1,4 @@
-"""LISA, which mixes training rows across the attribute."""
+"""LISA, which mixes training samples across the attribute."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""SELF: validation rows about which training changed its mind."""
+"""SELF: validation samples about which training changed its mind."""
 
 from benchmarks.methods import of_classifier
 from sklearn_hsfm.heads import SELFClassifier

@@ -1,4 +1,4 @@
-"""Faces: gender, with a second attribute that gives it away in 95 % of the training rows."""
+"""Faces: gender, with a second attribute that gives it away in 95 % of the training samples."""
 
 from benchmarks.sets import DataSet
 

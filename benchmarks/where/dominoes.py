@@ -41,8 +41,8 @@ def run(args):
             ["labels", "seed", "AUC as given", "car or truck masked", "alone",
              "masked, training images"], masked,
         ),
-        f"Rows for a repair, of {N_EXTRA} training images, beside all training rows: worst group "
-        "and average on the test images. Regions were found on validation images.",
+        f"Samples for a repair, made of {N_EXTRA} training images, beside all training samples: "
+        "worst group and average on the test images. Regions were found on validation images.",
         markdown(["rows", "weight", "seed", "worst group", "average"], repaired),
     )  # fmt: skip
 

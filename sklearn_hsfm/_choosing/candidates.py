@@ -93,8 +93,8 @@ def default_judge(y_val, groups_val):
         return "worst_slice"
     judge = "worst_class" if smallest >= MIN_CELL else "balanced"
     warnings.warn(
-        f"The smallest class has {smallest} validation rows, too few to split into slices: "
-        f"candidates are judged by scoring={judge!r}. {enough} rows or more of every class "
+        f"The smallest class has {smallest} validation samples, too few to split into slices: "
+        f"candidates are judged by scoring={judge!r}. {enough} samples or more of every class "
         "would do.",
         stacklevel=5,
     )

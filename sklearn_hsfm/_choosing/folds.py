@@ -55,9 +55,9 @@ def cross_fit_folds(y_val, groups_val, cv, n_repeats, rng):
     folds = min(cv, smallest)
     if folds < cv:
         warnings.warn(
-            f"The smallest class has {smallest} validation row(s), fewer than cv={cv}: "
-            + (f"cv={folds} is used." if folds > 1 else "all rows both mine and judge.")
-            + " Give it more rows for an honest choice.",
+            f"The smallest class has {smallest} validation sample(s), fewer than cv={cv}: "
+            + (f"cv={folds} is used." if folds > 1 else "all samples both mine and judge.")
+            + " Give it more samples for an honest choice.",
             stacklevel=3,
         )
     if folds == 1:

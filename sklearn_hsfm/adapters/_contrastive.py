@@ -282,8 +282,8 @@ class ContrastiveAdapter(
         return finite_outputs(
             mapped,
             lambda row: (
-                f"X has values up to {np.abs(X[row]).max():.3g} in row {row}, which the map takes "
-                "to what is not a finite number."
+                f"X has values up to {np.abs(X[row]).max():.3g} in sample {row}, which the map "
+                "takes to what is not a finite number."
             ),
         )
 

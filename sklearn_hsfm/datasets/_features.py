@@ -77,16 +77,16 @@ def load_features(path: FilePath) -> Bunch:
             X = X.astype(np.float32) if X.dtype == np.float16 else X
         bunch.update({f"X_{split}": X, f"y_{split}": y, f"groups_{split}": groups})
     if bunch.X_train is None:
-        raise ValueError(f"{path} has no training rows.")
+        raise ValueError(f"{path} has no training samples.")
     shapes = {s: bunch[f"X_{s}"].shape[1:] for s in _SPLITS if bunch[f"X_{s}"] is not None}
     if len(set(shapes.values())) > 1:
-        raise ValueError(f"{path} has splits whose rows have several shapes: {shapes}.")
+        raise ValueError(f"{path} has splits whose samples have several shapes: {shapes}.")
     if {"head_weight", "head_bias"} <= arrays.keys():
         bunch.head = arrays["head_weight"], arrays["head_bias"]
         weight, bias = (array.shape for array in bunch.head)
         if len(weight) != 2 or weight[1:] != bunch.X_train.shape[1:] or bias != weight[:1]:
             raise ValueError(
-                f"{path} has head_weight of shape {weight} and head_bias of {bias}; for rows of "
+                f"{path} has head_weight of shape {weight} and head_bias of {bias}; for samples of "
                 f"{bunch.X_train.shape[1:]} they are (n_classes, n_features) and (n_classes,)."
             )
     return bunch
@@ -110,7 +110,7 @@ def _from_one_table(arrays):
     if unknown or arrays["split"].ndim != 1:
         raise ValueError(
             f"split holds {unknown} in shape {arrays['split'].shape}; it must be 0 (train), 1 "
-            "(validation) or 2 (test), one for each row."
+            "(validation) or 2 (test), one for each sample."
         )
     rows = {s: arrays["split"] == code for code, s in enumerate(_SPLITS)}
     return {s: [None if c is None else c[m] for c in columns] for s, m in rows.items()}

@@ -109,7 +109,7 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if (X is None) == (environment_summary is None):
-            raise ValueError("Pass either X, rows of the environment, or environment_summary.")
+            raise ValueError("Pass either X, samples of the environment, or environment_summary.")
         if X is not None:
             environment_summary = self.summarize(X)
         return self._form.covariates(self._given(environment_summary))
@@ -144,7 +144,7 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
             if environments is not None:
                 raise ValueError(
                     "environment_summary is that of one environment, and environments says which "
-                    "of several a row is in. Pass one of them."
+                    "of several a sample is in. Pass one of them."
                 )
             return self._form.outputs(Z, self._given(given))
         _, env = self._environments(environments, len(Z), "environments", of_fit=False)
@@ -167,9 +167,9 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
             return np.zeros(n_summary(Z.shape[1], self.correlations))  # nothing depends on it
         if len(Z) < 2:
             raise ValueError(
-                "An environment of 1 row has no deviation and no correlation. Pass two rows or "
-                "more of each, better dozens, as one batch, or environment_summary, of rows that "
-                "came before."
+                "An environment of 1 sample has no deviation and no correlation. Pass two "
+                "samples or more of each, better dozens, as one batch, or environment_summary, "
+                "of samples that came before."
             )
         return environment_summary(Z, self.correlations)
 
@@ -188,16 +188,17 @@ class EnvironmentAdaptive(VersionMixin, DocLinkMixin, BaseEstimator):
         if environments is None:
             if of_fit:
                 warnings.warn(
-                    "fit got no environments, so all rows are one: nothing can be learned of when "
-                    "to trust which covariate, and one head is used for every batch. Pass "
-                    "environments, one id a row.",
+                    "fit got no environments, so all samples are one: nothing can be learned of "
+                    "when to trust which covariate, and one head is used for every batch. Pass "
+                    "environments, one id a sample.",
                     stacklevel=5,
                 )
             return np.array([0]), np.zeros(n_rows, dtype=int)
         names, member = one_per_id(environments, name)
         if member.shape[0] != n_rows:
             raise ValueError(
-                f"environments has {member.shape[0]} ids, but X has {n_rows} rows; give one each."
+                f"environments has {member.shape[0]} ids, but X has {n_rows} samples; give one "
+                "each."
             )
         return names, member.indices.astype(np.intp)
 
@@ -207,7 +208,7 @@ def finite(outputs):
     return finite_outputs(
         outputs,
         lambda row: (
-            f"Row {row} of X has values so large that what is predicted is not a finite number."
+            f"Sample {row} of X has values so large that what is predicted is not a finite number."
         ),
     )
 

@@ -53,7 +53,7 @@ class Soft:
             adam.step()
         if not loss(True).isfinite():
             raise ValueError(
-                "The soft form is not finite on the rows of X after its epochs: lower "
+                "The soft form is not finite on the samples of X after its epochs: lower "
                 f"lr={self.lr} or gate_lr={self.gate_lr}."
             )
         self.head, self.gate = ([p.detach().numpy() for p in part] for part in (head, gate))

@@ -3,11 +3,10 @@
 from numbers import Real
 
 import numpy as np
-import torch
 
 from sklearn_hsfm._compat import Interval, validate_params
 from sklearn_hsfm._typing import ImagesLike
-from sklearn_hsfm.extraction._images import Images, as_picture
+from sklearn_hsfm.extraction._images import Images
 
 _HUES = ((15, "red"), (45, "orange"), (70, "yellow"), (170, "green"), (265, "blue"))
 _HUES = (*_HUES, (345, "purple"), (361, "red"))  # each up to so many degrees
@@ -41,7 +40,7 @@ def background_colour_groups(X: ImagesLike, *, border: float = 0.125) -> np.ndar
     Raises
     ------
     ValueError
-        If an image cannot be read, naming it.
+        If an image cannot be read, or is of floats beyond [0, 1], naming it.
 
     See Also
     --------
@@ -68,12 +67,10 @@ def background_colour_groups(X: ImagesLike, *, border: float = 0.125) -> np.ndar
     ['black', 'blue']
     """
     images = Images(X)
-    return np.array([_of_border(images.load(row), border) for row in range(len(images))])
+    return np.array([_of_border(images.picture(row), border) for row in range(len(images))])
 
 
 def _of_border(image, border):
-    if isinstance(image, torch.Tensor):
-        image = as_picture(image)
     hsv = np.asarray(image.convert("HSV"))
     height, width = (max(1, round(border * size)) for size in hsv.shape[:2])
     edge = np.ones(hsv.shape[:2], dtype=bool)

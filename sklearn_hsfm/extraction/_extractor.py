@@ -272,11 +272,12 @@ class FeatureExtractor(Extractor):
         ----------
         X : folder, sequence of paths, array, tensor, sequence of PIL images, or Dataset
             A folder gives its image files, also of folders in it, in the order of their paths.
-            Arrays are uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]. Of
+            Arrays are uint8 (n, height, width, 3) or float (n, channels, height, width). Of
             a dataset's items that are tuples the first element counts, of dicts "image", "img",
             "pixel_values" or "x". Datasets and columns of Hugging Face, and those of WILDS, are
-            read like torch's; of a DataLoader its dataset is, if that is in order. Floats are in
-            [0, 1] where they are preprocessed by what belongs to the backbone.
+            read like torch's; of a DataLoader its dataset is, if that is in order. Floats are of
+            three channels in [0, 1] where they are preprocessed by what belongs to the backbone,
+            and else what the backbone takes, such as one channel.
 
         Returns
         -------

@@ -19,6 +19,7 @@ from sklearn_hsfm.extraction._image_files import (
     shown,
     to_rgb,
 )
+from sklearn_hsfm.extraction._preprocessing import outside_unit
 
 
 class Images:
@@ -81,7 +82,7 @@ class Images:
         return item
 
     def decode(self, item, index):
-        """Return an item as an RGB PIL image, or as the float tensor (3, H, W) that it was."""
+        """Return an item as an RGB PIL image, or as the float tensor (C, H, W) that it was."""
         with self._naming(index):
             if self.kind == "path":
                 return read_image(item)
@@ -90,6 +91,30 @@ class Images:
     def load(self, index):
         """Return an image: `fetch` and `decode`."""
         return self.decode(self.fetch(index), index)
+
+    def in_colour(self, index):
+        """Return an image as `load` does; floats of other than three channels are refused."""
+        image = self.load(index)
+        if isinstance(image, torch.Tensor) and len(image) != 3:
+            raise ValueError(
+                f"{self.name(index)} has {len(image)} channels; here it must have 3, red, green "
+                "and blue."
+            )
+        return image
+
+    def picture(self, index):
+        """Return an RGB PIL image; floats are refused where they cannot be in [0, 1]."""
+        image = self.in_colour(index)
+        if isinstance(image, Image.Image):
+            return image
+        if where := outside_unit(image):
+            raise ValueError(
+                f"{self.name(index)} is of floats in {where}; here they must lie in [0, 1], as "
+                "they are before any preprocessing. Divide them by 255 if they come from eight "
+                "bits."
+            )
+        pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)  # (H, W, 3)
+        return Image.fromarray(pixels.numpy())
 
     def key(self, index, image=None):
         """Return what identifies an image: its file as it stands, or its content.
@@ -112,7 +137,7 @@ class Images:
         """Return how an error message calls an image."""
         row = self._rows[index]
         name = shown(self._items[index]) if self.kind == "path" else f"image {row}"
-        return f"{name} (row {row} of {self._n_passed})"
+        return f"{name} (sample {row} of {self._n_passed})"
 
     @contextmanager
     def _naming(self, index):
@@ -121,7 +146,7 @@ class Images:
         except Exception as error:  # each format of files has its own
             raise ValueError(
                 f"{self.name(index)} cannot be read as an image: {type(error).__name__}: {error}. "
-                "Remove it, and its row of y, or replace it."
+                "Remove it, and its entry of y, or replace it."
             ) from error
 
 
@@ -187,19 +212,20 @@ def _existing(files):
     return files
 
 
-def as_picture(image):
-    """Return a float tensor (3, height, width) as a PIL image; what is beyond [0, 1] is cut."""
-    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)  # (H, W, 3)
-    return Image.fromarray(pixels.numpy())
-
-
 def _check_array_shape(shape, is_float, dtype):
-    wanted = "uint8 (n, height, width, 3) or float (n, 3, height, width) in [0, 1]"
     known = is_float or str(dtype).endswith("uint8")
-    if not known or len(shape) != 4 or shape[1 if is_float else -1] != 3:
-        raise ValueError(f"Images have shape {tuple(shape)} and dtype {dtype}; wanted: {wanted}.")
+    if not known or len(shape) != 4 or not (is_float or shape[3] == 3):
+        raise ValueError(
+            f"Images have shape {tuple(shape)} and dtype {dtype}; wanted: uint8 (n, height, width, "
+            "3) or float (n, channels, height, width)."
+        )
+    if is_float and shape[3] < min(shape[1:3]):
+        raise ValueError(
+            f"Images of floats have shape {tuple(shape)}, with channels in the last place; wanted: "
+            "(n, channels, height, width)."
+        )
     if not shape[0]:
-        raise ValueError("There are no images: the array has no rows.")
+        raise ValueError("There are no images: the array has no samples.")
 
 
 def _from_array(item):

@@ -18,7 +18,13 @@ class Published:
         self.transform = transform
 
     def __call__(self, image):
-        """Return the tensor; floats that cannot be in [0, 1] are refused."""
+        """Return the tensor; floats that are not of three channels, all in [0, 1], are refused."""
+        if isinstance(image, torch.Tensor) and len(image) != 3:
+            raise ValueError(
+                "floats have 3 channels where they are to be preprocessed, and these have "
+                f"{len(image)}. Repeat a grey channel three times; if the network takes them as "
+                "they are, pass preprocess=None"
+            )
         if isinstance(image, torch.Tensor) and (where := outside_unit(image)):
             raise ValueError(
                 f"floats lie in [0, 1] where they are to be preprocessed, and these in {where}. "

@@ -51,7 +51,7 @@ class Texts:
 
     def name(self, row):
         """Return how an error message calls a text."""
-        return f"the text of row {self._rows[row]} of {self._n_passed}"
+        return f"the text of sample {self._rows[row]} of {self._n_passed}"
 
 
 def run_texts(encode, texts, rows, batch_size, progress=False):
@@ -113,14 +113,14 @@ def _checked(X):
     for row, item in enumerate(items):
         if not isinstance(item, str):
             raise TypeError(
-                f"Row {row} of {len(items)} is {item!r:.60}, a {type(item).__name__}, and no str. "
-                "Drop the row, and its row of y, or write '' for a text that is empty."
+                f"Sample {row} of {len(items)} is {item!r:.60}, a {type(item).__name__}, and no "
+                "str. Drop the sample, and its entry of y, or write '' for a text that is empty."
             )
         try:
             item.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"Row {row} of {len(items)} is no valid Unicode ({error.reason}): read the file "
+                f"Sample {row} of {len(items)} is no valid Unicode ({error.reason}): read the file "
                 "that it came from with the right encoding."
             ) from error
     return [str(item) for item in items]

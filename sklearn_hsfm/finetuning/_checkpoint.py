@@ -84,7 +84,7 @@ class CheckpointFile:
             raise ValueError(
                 f"checkpoint_dir={str(self.path.parent)!r} holds a run with other settings or "
                 f"data: {', '.join(differ)}. Empty it to start anew, or name another folder; the "
-                "fits of a search or cross-validation see other rows each and want None."
+                "fits of a search or cross-validation see other samples each and want None."
             )
 
         there = len(json.loads(state["history"]))

@@ -19,8 +19,7 @@ from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._typing import ArrayLike, ImagesLike, Progress, RandomStateLike
 from sklearn_hsfm._version import VersionMixin
-from sklearn_hsfm.extraction._images import Images, as_picture
-from sklearn_hsfm.extraction._preprocessing import outside_unit
+from sklearn_hsfm.extraction._images import Images
 from sklearn_hsfm.finetuning._wanted_images import wanted_images
 
 _SHARED_BY_CLONES = ("pipeline", "masks")  # gigabytes, and nothing here changes them
@@ -308,10 +307,8 @@ class DiffusionGenerator(VersionMixin, DocLinkMixin, BaseEstimator):
 
     def _input(self, images, row):
         """Return a training image, its mask or None, and whether the image is of floats."""
-        picture = images.load(row)
-        is_float = isinstance(picture, torch.Tensor)
-        if is_float:
-            picture = _from_float(picture, images.name(row))
+        is_float = isinstance(images.load(row), torch.Tensor)
+        picture = images.picture(row)
         if self.masks is None:
             return picture, None, is_float
         mask = self.masks(picture) if callable(self.masks) else self.masks[row]
@@ -355,15 +352,6 @@ def _load(name, inpaints):
     pipeline = getattr(diffusers, kind).from_pretrained(name, use_safetensors=True)
     pipeline.set_progress_bar_config(disable=True)  # ours counts images
     return pipeline.to(resolve_device("auto"))
-
-
-def _from_float(image, name):
-    if where := outside_unit(image):
-        raise ValueError(
-            f"{name} is of floats in {where}; a pipeline takes those in [0, 1], "
-            "before any preprocessing."
-        )
-    return as_picture(image)
 
 
 def _like(made, picture, is_float):

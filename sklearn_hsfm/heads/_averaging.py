@@ -292,7 +292,7 @@ def _check_takes_weights(second):
         )
     if "sample_weight" not in inspect.signature(fit).parameters:
         raise ValueError(
-            "balance='bang' fits second on soft labels, which are weighted rows, and "
+            "balance='bang' fits second on soft labels, which are weighted samples, and "
             f"{type(second).__name__}.fit takes no sample_weight. Pass one that does, such as "
             "LogisticRegression, or take balance='temperature'."
         )

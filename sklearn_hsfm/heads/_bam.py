@@ -161,7 +161,7 @@ class BAMClassifier(LastLayerClassifier):
         self.error_set_ = wrong = logits_of_stack(*start, rows.X).argmax(axis=1) != rows.y
         if not wrong.any():
             warnings.warn(
-                "The first stage of BAM reads every row, so there is nothing to weigh up. Fewer "
+                "The first stage of BAM reads every sample, so there is nothing to weigh up. Fewer "
                 "first_epochs, or more help, may leave some.",
                 stacklevel=6,
             )

@@ -177,7 +177,7 @@ class LastLayerClassifier(LinearHeadMixin, ClassifierMixin, BaseEstimator):
         if max(scores) == -np.inf:
             raise ValueError(
                 f"No epoch of any setting of {values} has a head that is finite and a score on the "
-                "validation rows that is. Lower the rates and penalties, or scale X."
+                "validation samples that is. Lower the rates and penalties, or scale X."
             )
         if not finite.all():
             overflown = [s for s, kept in zip(settings, finite, strict=True) if not kept]
@@ -255,8 +255,8 @@ def disjoint_groups(groups, n_samples):
     if (count != 1).any():
         row = int((count != 1).argmax())
         raise ValueError(
-            f"groups puts row {row} into {count[row]} of {len(names)} groups; a method that "
-            "trains on groups needs each row in exactly one. Pass one id a row."
+            f"groups puts sample {row} into {count[row]} of {len(names)} groups; a method that "
+            "trains on groups needs each sample in exactly one. Pass one id a sample."
         )
     return member.indices.astype(np.intp)
 

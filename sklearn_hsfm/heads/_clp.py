@@ -154,7 +154,7 @@ class CLPClassifier(LastLayerClassifier):
             if rows.groups_val is None:
                 raise ValueError(
                     "CLPClassifier(meta_balance='group') balances its metadata over the groups "
-                    "of the validation rows, and fit got none. Pass groups_val, or take "
+                    "of the validation samples, and fit got none. Pass groups_val, or take "
                     "meta_balance='class'."
                 )
             cells = strata(rows.y_val, rows.groups_val)

@@ -166,13 +166,13 @@ class DFRClassifier(LastLayerClassifier):
         if groups is None or self.balance == "class":
             if self.balance == "group":
                 raise ValueError(
-                    f"DFRClassifier(balance='group') balances the {which} rows over their "
+                    f"DFRClassifier(balance='group') balances the {which} samples over their "
                     f"groups, and fit got none. Pass groups{'_val' * (which == 'validation')}, "
                     "or take balance='class', which needs none."
                 )
             if self.balance == "auto" and which == self.variant.replace("train", "training"):
                 warnings.warn(
-                    f"fit got no groups of the {which} rows, which DFR balances: they are "
+                    f"fit got no groups of the {which} samples, which DFR balances: they are "
                     "balanced over classes instead. Say balance='class' if that is meant.",
                     stacklevel=5,
                 )

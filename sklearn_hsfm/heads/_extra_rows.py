@@ -153,7 +153,7 @@ def _weights(given, n_rows):
         fits = False
     if not fits:
         raise ValueError(
-            f"extra_weight={given!r}; it must be one number, or one for each of the {n_rows} rows "
-            "of X_extra, 0 or more and finite."
+            f"extra_weight={given!r}; it must be one number, or one for each of the {n_rows} "
+            "samples of X_extra, 0 or more and finite."
         )
     return weights

@@ -141,7 +141,7 @@ class GroupDROClassifier(LastLayerClassifier):
         """Return the group of each row."""
         if rows.groups is None:
             warnings.warn(
-                "fit got no groups of the training rows, whose worst GroupDROClassifier "
+                "fit got no groups of the training samples, whose worst GroupDROClassifier "
                 "minimises: the classes stand in for them. Pass groups, or take "
                 "CVaRDROClassifier, which needs none.",
                 stacklevel=4,

@@ -34,8 +34,8 @@ def cells_of(finder, X, y):
     cells = np.asarray(finder.predict(X, y))
     if cells.shape != (len(y),):
         raise ValueError(
-            f"finder={finder!r} returned cells of shape {cells.shape} for {len(y)} rows; its "
-            "predict(X, y) must return one id a row, as that of ShortcutFinder."
+            f"finder={finder!r} returned cells of shape {cells.shape} for {len(y)} samples; its "
+            "predict(X, y) must return one id a sample, as that of ShortcutFinder."
         )
     return np.unique(cells, return_inverse=True)[1]
 

@@ -123,7 +123,7 @@ class JTTClassifier(LastLayerClassifier):
         wrong = self._errors(rows, rng)
         if not wrong.any():
             warnings.warn(
-                f"The first head gets every row right (identify={self.identify!r}), so JTT has "
+                f"The first head gets every sample right (identify={self.identify!r}), so JTT has "
                 "nothing to weigh up and is plain ERM. Try identify='cross_fit', or a smaller C.",
                 stacklevel=4,
             )

@@ -125,14 +125,14 @@ class LISAClassifier(LastLayerClassifier):
         attribute = rows.groups
         if attribute is None:
             warnings.warn(
-                "fit got no groups of the training rows, across which LISAClassifier mixes: "
-                "rows that cross-fitted ERM gets right and wrong stand in for them.",
+                "fit got no groups of the training samples, across which LISAClassifier mixes: "
+                "samples that cross-fitted ERM gets right and wrong stand in for them.",
                 stacklevel=4,
             )
             attribute = cross_fitted_errors(rows, 1e-3, 5, rng).astype(int)
         elif all(len(np.unique(rows.y[attribute == a])) == 1 for a in np.unique(attribute)):
             warnings.warn(
-                "Every group lies within one class, so rows of two classes share none and all "
+                "Every group lies within one class, so samples of two classes share none and all "
                 "mixing is within classes. Pass the attribute alone as groups to mix both ways.",
                 stacklevel=4,
             )

@@ -202,7 +202,7 @@ class XRMClassifier(GroupDROClassifier):
         if not any(both):
             self.flip_rate_ = float(flips.max())
             warnings.warn(
-                f"In none of {self.n_draws} draws did the two heads of XRM misread some rows of "
+                f"In none of {self.n_draws} draws did the two heads of XRM misread some samples of "
                 "every class and read others: the classes stand in for cells. More draws, or a "
                 "finder, may find some.",
                 stacklevel=6,

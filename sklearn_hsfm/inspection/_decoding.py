@@ -80,7 +80,7 @@ def decode_edits(
     rows = np.ravel(np.asarray(rows)).tolist()
     unknown = [row for row in rows if not (isinstance(row, int) and 0 <= row < n_support)]
     if unknown:
-        raise ValueError(f"rows has {unknown}; the support has the rows 0 to {n_support - 1}.")
+        raise ValueError(f"rows has {unknown}; the support has the samples 0 to {n_support - 1}.")
     if isinstance(pipeline, str):
         pipeline = _load(pipeline)
     config = getattr(getattr(pipeline, "image_encoder", None), "config", None)

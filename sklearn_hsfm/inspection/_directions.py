@@ -77,8 +77,8 @@ def make_bank(estimator, X, y, groups):
     absent = np.setdiff1d(np.arange(len(estimator.classes_)), y)
     if len(absent):
         raise ValueError(
-            f"The bank has no row of the classes {estimator.classes_[absent].tolist()}; edits of "
-            "their rows cannot be described. Add some."
+            f"The bank has no sample of the classes {estimator.classes_[absent].tolist()}; edits "
+            "of their samples cannot be described. Add some."
         )
     initial = X @ estimator.init_coef_.T + estimator.init_intercept_
     if groups is None:

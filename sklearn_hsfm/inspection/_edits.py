@@ -106,7 +106,7 @@ class EditDescription:
         for c, label in enumerate(self.classes):
             rows = self.y == label
             lines += [
-                f"class {label}: {rows.sum()} support rows, edited by "
+                f"class {label}: {rows.sum()} support samples, edited by "
                 f"{self.length[rows].mean():.2f} standard deviations a feature",
                 f"  from {self.easy[c]} to {self.hard[c]}, against the shortcut: cosine "
                 f"{self.alignment[rows].mean():+.2f} ± {self.alignment[rows].std():.2f} "
@@ -115,7 +115,7 @@ class EditDescription:
             for kind, shift in self.shifts.items():
                 gains = zip(shift.names, shift.before[c], shift.after[c], strict=True)
                 lines.append(
-                    f"  moved toward {kind} {shift.toward(c)}; nearest real rows by {kind}:"
+                    f"  moved toward {kind} {shift.toward(c)}; nearest real samples by {kind}:"
                 )
                 lines += [f"    {name}: {b:.0%} -> {a:.0%}" for name, b, a in gains if b or a]
             lines += [
@@ -197,7 +197,7 @@ def describe_edits(
     bank = make_bank(estimator, X, y, groups)
     n, d = bank.Z.shape
     if n_neighbors > n:
-        raise ValueError(f"n_neighbors={n_neighbors}; the bank of {n} rows wants 1 to {n}.")
+        raise ValueError(f"n_neighbors={n_neighbors}; the bank of {n} samples wants 1 to {n}.")
     columns = {"slice" if groups is None else "group": (bank.names, bank.member)}
     for name, column in (attributes or {}).items():
         values, member = one_per_id(column, f"attributes[{name!r}]")

@@ -120,13 +120,13 @@ class HardSetDisplay:
         ValueError
             If the estimator mined nothing, or samples that ``X`` does not have.
         """
-        of_loss = " For the rows of largest loss of any classifier use from_predictions."
+        of_loss = " For the samples of largest loss of any classifier use from_predictions."
         check_keeps(estimator, "hard_indices_", of_loss)
         last = int(estimator.hard_indices_.max())
         if last >= len(X):
             raise ValueError(
-                f"Row {last} was mined, but X has {len(X)} rows; pass the validation rows that "
-                "fit got, or its training rows where it got none."
+                f"Sample {last} was mined, but X has {len(X)} samples; pass the validation "
+                "samples that fit got, or its training samples where it got none."
             )
         times = np.zeros(len(X), dtype=int)
         for mined in estimator.hard_indices_:
@@ -290,5 +290,5 @@ def _numbers(values, name):
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} holds what is no number: {error}") from error
     if array.ndim != 2 or not np.isfinite(array).all():
-        raise ValueError(f"{name} of shape {array.shape} must be finite numbers, a row each.")
+        raise ValueError(f"{name} of shape {array.shape} must be finite numbers, a sample each.")
     return array

@@ -15,7 +15,7 @@ _AT_ONCE = 256  # images that are changed and judged at a time
 
 def pixels(images, index):
     """Return an image as (height, width, 3): uint8, or float32 where floats were given."""
-    image = images.load(int(index))
+    image = images.in_colour(int(index))
     return np.asarray(image) if isinstance(image, Image.Image) else image.numpy().transpose(1, 2, 0)
 
 

@@ -197,7 +197,7 @@ def probe_patches(
     Raises
     ------
     ValueError
-        If lengths, labels, patches or positions do not fit.
+        If lengths, labels, patches or positions do not fit, or images are floats beyond [0, 1].
 
     See Also
     --------
@@ -247,6 +247,8 @@ def probe_patches(
     places = [(s, p) for s in np.ravel(sizes).tolist() for p in positions]
     n_random = int(np.ceil(len(bank) / alpha)) if n_random == "auto" else n_random
     pool = rng.permutation(len(images))[: n_images + _CONFIRM]
+    for row in pool:
+        images.picture(row)  # refuses floats beyond [0, 1], on which a patch has other colours
     before = judged(estimator, images, classes, pool, lambda image, i: image, progress, "images")
     pool, before = _even_first(pool, before)
     searching, others = pool[:n_images], pool[n_images:]

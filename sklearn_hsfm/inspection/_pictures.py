@@ -15,7 +15,7 @@ def check_images(images, n_samples):
     images = images if isinstance(images, Images) else Images(images)
     if len(images) != n_samples:
         raise ValueError(
-            f"There are {len(images)} images for {n_samples} rows; give one for each row."
+            f"There are {len(images)} images for {n_samples} samples; give one for each sample."
         )
     return images
 
@@ -33,7 +33,7 @@ def _grey(images):
 
 def picture(images, row):
     """Return one picture as uint8 (height, width, 3)."""
-    image = images.load(int(row))
+    image = images.in_colour(int(row))
     if hasattr(image, "numpy"):  # a float tensor (3, height, width)
         image = np.round(np.clip(image.numpy(), 0, 1) * 255).transpose(1, 2, 0)
     return np.asarray(image, dtype=np.uint8)

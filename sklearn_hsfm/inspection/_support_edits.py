@@ -118,7 +118,7 @@ class SupportEditDisplay:
         ]
         if lacking:
             raise ValueError(
-                f"The classes {np.array(lacking).tolist()} have no two groups with rows, so "
+                f"The classes {np.array(lacking).tolist()} have no two groups with samples, so "
                 "nothing says what the shortcut is. Pass groups of class and attribute, or None."
             )
 
@@ -156,7 +156,7 @@ class SupportEditDisplay:
         """
         self.figure_, self.ax_ = axes_for(ax, height=4.4)
         self.ax_.scatter(
-            *self.bank.T, s=5, color="0.5", zorder=3, lw=0, label="real rows", rasterized=True
+            *self.bank.T, s=5, color="0.5", zorder=3, lw=0, label="real samples", rasterized=True
         )
         self.arrows_ = {}
         for k, (c, (easy, hard)) in enumerate(self.towards.items()):

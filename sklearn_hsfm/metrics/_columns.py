@@ -14,7 +14,7 @@ def one_column(values, name):
         column = column[:, 0]
     if column.ndim != 1:
         raise ValueError(
-            f"{name} has shape {column.shape}; it must have one value a row, (n_samples,)."
+            f"{name} has shape {column.shape}; it must have one value a sample, (n_samples,)."
         )
     check_no_missing(column, name)
     return column
@@ -25,8 +25,9 @@ def check_no_missing(column, name):
     missing = _missing(column)
     if missing.any():
         raise ValueError(
-            f"{name} is missing (None, NaN or NA) in {missing.sum()} of {len(column)} rows, first "
-            f"in row {missing.argmax()}; name it, for example 'unknown', or drop the rows."
+            f"{name} is missing (None, NaN or NA) in {missing.sum()} of {len(column)} samples, "
+            f"first in sample {missing.argmax()}; name it, for example 'unknown', or drop the "
+            "samples."
         )
 
 
@@ -48,7 +49,7 @@ def check_same_length(**columns):
     if len(set(lengths)) > 1:
         raise ValueError(
             f"{', '.join(columns)} have inconsistent numbers of samples: {lengths}; give one value "
-            "for each row."
+            "for each sample."
         )
 
 
@@ -57,7 +58,7 @@ def check_labels(y_true, y_pred):
     columns = {"y_true": one_column(y_true, "y_true"), "y_pred": one_column(y_pred, "y_pred")}
     check_same_length(**columns)
     if len(columns["y_true"]) == 0:
-        raise ValueError("There are 0 rows to score in y_true; give at least one.")
+        raise ValueError("There are 0 samples to score in y_true; give at least one.")
     for name, column in columns.items():
         if column.dtype == object:
             sorted_values(column, name)

@@ -68,10 +68,10 @@ def group_membership(groups, n_samples, name="groups"):
     if n_samples is not None and member.shape[0] != n_samples:
         raise ValueError(
             f"{name} has {member.shape[0]} rows, but there are {n_samples} labels; "
-            "give one group id, or one row of membership, for each row."
+            "give one group id, or one row of membership, for each sample."
         )
     if not member.nnz:
-        raise ValueError(f"No group has a row; {name} must hold at least one row.")
+        raise ValueError(f"No group has a sample; {name} must hold at least one sample.")
     return names, member
 
 
@@ -92,7 +92,7 @@ def _boolean(member, name):
     if member.dtype != bool:
         raise ValueError(
             f"{name} has shape {member.shape} and dtype {member.dtype}; a matrix of "
-            "overlapping groups must be boolean. For disjoint groups pass one id a row, "
+            "overlapping groups must be boolean. For disjoint groups pass one id a sample, "
             "for attribute columns groups_from_attributes(y, name=column)."
         )
     return member
