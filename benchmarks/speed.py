@@ -317,9 +317,8 @@ def tables(results):
             text[-1] += "\n| " + " | ".join(map(str, cells)) + " |"
     for r in results.get("memory", []):
         text.append(
-            f"{r['rows']:,} validation samples in a memory map of {r['file']:.1f} GiB: "
-            f"`{r['fit']}` took {r['seconds']:.0f} s and {r['GiB']:.2f} GiB of memory beside the "
-            "file."
+            f"{r['rows']:,} validation samples in a memory map of {r['file']:.1f} GiB: `{r['fit']}`"
+            f" took {r['seconds']:.0f} s and {r['GiB']:.2f} GiB of memory beside the file."
         )
     return "\n\n".join(text)
 

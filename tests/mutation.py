@@ -37,6 +37,23 @@ PARTS = {
     "adapters": (["adapters"], ["adapters"]),
     "environments": (["environments"], ["environments"]),
     "inspection": (["inspection"], ["inspection", "report", "decoding", "audit"]),
+    "where": (
+        [f"inspection/_{name}.py" for name in ("region_clusters", "region_scores", "masked_scores")]
+        + [f"inspection/_{name}.py" for name in ("patches", "patch_bank", "patch_guard", "masked")],
+        ["regions", "masked", "patches"],
+    ),
+    "extraction": (
+        ["extraction"],
+        [
+            *("images", "extraction", "extraction_text", "last_layer", "cache", "identity"),
+            *("saliency", "shards", "weights_files", "extraction_hf"),
+        ],
+    ),
+    "datasets": (
+        ["datasets"],
+        ["datasets", "image_sets", "image_tables", "hugging_face", "other_libraries"],
+    ),
+    "finetuning": (["finetuning"], ["finetuning", "masktune", "dac", "generated", "diffusion"]),
 }
 NO_CPU = ("recursion_triton.py",)  # needs a GPU
 SWAPS = {
@@ -129,7 +146,7 @@ def run(root, tests):
     options = ["-x", "-q", "-m", "not slow and not real_data", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
-        ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=300)
+        ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=1200)
     except subprocess.TimeoutExpired:  # an endless loop is noticed, too
         return True
     return ended.returncode != 0
