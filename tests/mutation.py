@@ -146,7 +146,9 @@ def run(root, tests):
     options = ["-x", "-q", "-m", "not slow and not real_data", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
-        ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=1200)
+        ended = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, timeout=1200
+        )
     except subprocess.TimeoutExpired:  # an endless loop is noticed, too
         return True
     return ended.returncode != 0

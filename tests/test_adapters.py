@@ -117,10 +117,36 @@ def test_transform_is_the_learnt_map_in_the_units_of_X(digits, activation):
     assert np.abs(got - (digits.X_test * 20 + 3)).max() > 0.1  # it has moved
 
 
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_what_is_learnt_on_standardised_features_is_what_transform_does(
+    digits, activation, monkeypatch
+):
+    learnt, learn = [], of_cnc.learnt_map
+
+    def watched(Z, y, predicted, start, *rest):
+        parts, losses = learn(Z, y, predicted, start, *rest)
+        learnt.append((start, parts))
+        return parts, losses
+
+    monkeypatch.setattr(of_cnc, "learnt_map", watched)
+    X = digits.X_train * 20 + 3
+    adapter = ContrastiveAdapter(8, activation=activation, epochs=2, random_state=0)
+    got = adapter.fit(X, digits.y_train).transform(X)
+    scaler = StandardScaler().fit(X)
+    ((start, parts),) = learnt
+    out = of_cnc.mapped(*map(torch.from_numpy, (scaler.transform(X), *parts)), activation)
+    np.testing.assert_allclose(got, scaler.inverse_transform(out.numpy()), rtol=1e-8, atol=1e-6)
+    V, *others = start
+    assert np.abs(V).max() == pytest.approx(1 / np.sqrt(X.shape[1]), rel=0.01)
+    assert V.mean() == pytest.approx(0, abs=0.01)  # hidden units start apart
+    assert not any(part.any() for part in others)  # as the identity
+
+
 def test_a_rate_of_nothing_is_the_identity(digits):
     adapter = ContrastiveAdapter(epochs=1, lr=1e-12, random_state=0)
     out = adapter.fit(digits.X_train, digits.y_train).transform(digits.X_test)
     np.testing.assert_allclose(out, digits.X_test, atol=1e-6)
+    assert adapter.losses_[0, 1] == pytest.approx(np.log(2))  # a head of zeros on two classes
 
 
 def test_where_erm_is_always_right_nothing_is_contrasted_and_that_is_said():
@@ -171,9 +197,11 @@ def test_it_comes_before_hsfm_and_validation_samples_pass_through_it(digits):
 
 def test_a_head_that_is_given_predicts(digits):
     X, y = digits.X_train, digits.y_train
-    head = LogisticRegression(C=1e-3).fit(X, y)
+    head = LogisticRegression(C=1e-3).fit(digits.X_val, digits.y_val)  # not what ERM would say
     adapter = ContrastiveAdapter(epochs=1, init_head=head, random_state=0).fit(X, y)
     np.testing.assert_array_equal(adapter.erm_predictions_, head.predict(X))
+    alone = ContrastiveAdapter(epochs=1, random_state=0).fit(X, y)
+    assert (alone.erm_predictions_ != head.predict(X)).mean() > 0.02
     again = ContrastiveAdapter(epochs=1, init_head=(head.coef_, head.intercept_), random_state=0)
     np.testing.assert_allclose(again.fit(X, y).transform(X), adapter.transform(X), atol=1e-6)
 
