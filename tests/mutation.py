@@ -36,11 +36,9 @@ PARTS = {
     "heads": (["heads"], ["heads", "group_free", "bang", "values"]),
     "adapters": (["adapters"], ["adapters"]),
     "environments": (["environments"], ["environments"]),
-    "inspection": (["inspection"], ["inspection", "report", "decoding", "audit"]),
-    "where": (
-        [f"inspection/_{name}.py" for name in ("region_clusters", "region_scores", "masked_scores")]
-        + [f"inspection/_{name}.py" for name in ("patches", "patch_bank", "patch_guard", "masked")],
-        ["regions", "masked", "patches"],
+    "inspection": (
+        ["inspection"],
+        ["inspection", "report", "decoding", "audit", "regions", "masked", "patches"],
     ),
     "extraction": (
         ["extraction"],

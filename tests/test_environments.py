@@ -6,8 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -16,6 +17,7 @@ from sklearn_hsfm.environments import (
     EnvironmentAdaptiveRegressor,
     environment_summary,
 )
+from sklearn_hsfm.environments._tasks import Classification
 
 ONE = "ignore:fit got no environments"
 BOTH = pytest.mark.parametrize(
@@ -58,6 +60,7 @@ def test_summary_by_hand():
     partial = [-P[i, j] / np.sqrt(P[i, i] * P[j, j]) for i, j in [(0, 1), (0, 2), (1, 2)]]
     expected = [*X.mean(axis=0), *X.std(axis=0, ddof=1), *partial]
     np.testing.assert_allclose(environment_summary(X), expected)
+    np.testing.assert_allclose(environment_summary(X / 100)[6:], partial)  # whatever the units
     plain = environment_summary(X, "plain")[6:]
     np.testing.assert_allclose(plain, (1 - drawn) * np.corrcoef(X.T)[np.triu_indices(3, 1)])
     X[:, 1] = 5.0
@@ -103,6 +106,24 @@ def test_the_inner_choice_leaves_environments_out(data):
     best = model.cv_results_["params"][int(np.argmin(loss))]
     assert best["selector_C"] == model._form.C
     assert model._form.mixture == (best["choice"] == "mixture")
+    np.testing.assert_allclose(loss[:2], losses_without_a_selector(X, y, env), rtol=1e-3)
+
+
+def losses_without_a_selector(X, y, env):
+    """Return those of the commonest subset, and of all subsets by how often each is the best."""
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    subsets, found = [[], [0], [1], [0, 1]], np.zeros(2)
+    folds = KFold(3, shuffle=True, random_state=np.random.RandomState(0).randint(2**31 - 1))
+    for kept, left in folds.split(np.arange(36)):
+        rows = np.isin(env, kept)
+        outputs = [np.full(len(y), y[rows].mean())]
+        outputs += [LinearRegression().fit(X[rows][:, s], y[rows]).predict(X[:, s])
+                    for s in subsets[1:]]  # fmt: skip
+        best = [np.argmin([np.mean((y - o)[env == e] ** 2) for o in outputs]) for e in kept]
+        share = np.bincount(best, minlength=4) / len(kept)
+        for k, out in enumerate((outputs[share.argmax()], share @ np.array(outputs))):
+            found[k] += ((y - out)[np.isin(env, left)] ** 2).sum() / len(y) / y.var()
+    return found
 
 
 @BOTH
@@ -295,6 +316,12 @@ def test_three_classes_of_which_a_fold_lacks_one(data):
     proba = model.predict_proba(X[env == 35])
     assert proba.shape == (100, 3)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
+    for some in ([0, 2], [0, 1, 2]):  # a fold knows what its own regression knows
+        rows = np.isin(y, some)
+        coef, intercept = Classification(3, 1.0).fitted(X[rows], y[rows])
+        outputs = softmax(X @ coef.T + intercept, axis=1)
+        alone = LogisticRegression(max_iter=1000).fit(X[rows], y[rows])
+        np.testing.assert_allclose(outputs[:, some], alone.predict_proba(X), atol=1e-8)
 
 
 @BOTH
