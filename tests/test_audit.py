@@ -321,7 +321,8 @@ def test_differences_are_those_of_pairs():
     error = np.sqrt([3 - 4 / 6, 3]) / [6, 4]
     assert low == pytest.approx(np.array([2 / 6, 0]) - 1.959964 * error)
     assert high[1] == pytest.approx(1.959964 * error[1])
-    assert high.max() <= 1
+    two = np.zeros(2, dtype=bool), np.ones(2, dtype=bool)
+    assert paired_differences(*two, np.ones((2, 1), dtype=bool))[2] == 1  # and not beyond
 
 
 def test_the_interval_of_a_difference_covers_it():
