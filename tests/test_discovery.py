@@ -138,6 +138,17 @@ def test_a_cluster_of_few_samples_is_never_the_hurt(monkeypatch):
     assert np.array_equal(~found.helped, np.tile(cluster == 1, 2))
 
 
+def test_an_outlier_that_no_silhouette_sees_is_no_cluster(monkeypatch):
+    """k-means with two clusters takes the outlier for one; a part of the class may not hold it."""
+    data, *_ = spurious()
+    X = data.X_train.copy()
+    X[np.flatnonzero(data.y_train == 0)[7]] = 1e3
+    monkeypatch.setattr(_clusters, "N_SILHOUETTE", 40)
+    monkeypatch.setattr(_clusters, "N_CLUSTERS", range(2, 3))
+    cells = ShortcutFinder("clusters", random_state=0).fit(X, data.y_train).cells_
+    assert not cells[data.y_train == 0].all(axis=1).any()
+
+
 def test_units_names_and_draws():
     data, *_ = spurious()
     names = np.array(["land", "water"])[data.y_train]

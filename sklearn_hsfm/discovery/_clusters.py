@@ -56,12 +56,12 @@ def _cut(Z, rng):
     n = min(N_COMPONENTS, *Z.shape)
     axes = PCA(n, random_state=seed).fit(Z).components_
     seen, best = Z @ axes.T, (-np.inf,)
+    some = np.random.RandomState(seed).permutation(len(Z))[:N_SILHOUETTE]
     for k in N_CLUSTERS:
         found = KMeans(k, n_init=3, random_state=seed).fit(seen)
-        size = min(N_SILHOUETTE, len(Z))
-        if len(np.unique(found.labels_)) < 2:
+        if len(np.unique(found.labels_[some])) < 2:  # equal samples, or a few outliers beside all
             continue
-        width = silhouette_score(seen, found.labels_, sample_size=size, random_state=seed)
+        width = silhouette_score(seen[some], found.labels_[some])
         if width > best[0]:
             best = width, found
     if len(best) == 1:
