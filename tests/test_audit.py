@@ -213,6 +213,14 @@ def test_images_go_through_an_extractor_and_stay_to_be_seen(pictures):
     assert list(said.predictions) == ["ERM", "class-balanced", "HSFMClassifierCV"]
 
 
+def test_images_of_one_channel_are_audited_and_shown(pictures):
+    network = Small()
+    network.stem = torch.nn.Conv2d(1, 8, 3, stride=2)
+    images, y = pictures
+    said = audit(extractor(network, preprocess=None), 2000 * images[:, :1] - 1000, y, **QUICK)
+    assert said._repr_html_().count("data:image/png") > 10
+
+
 def test_the_decisions_of_a_network_are_audited(pictures):
     images, y = pictures
     torch.manual_seed(0)

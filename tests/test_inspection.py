@@ -418,3 +418,16 @@ def test_grey_images_of_any_type(dtype):
     if dtype is np.int64:
         with pytest.raises(ValueError, match="images of dtype int64"):
             check_images(images + 1, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_floats_that_were_preprocessed_can_still_be_seen(channels):
+    """X-rays of one channel, satellites of five: stretched, and in grey."""
+    dark_to_light = np.linspace(-1024, 1024, 12).reshape(1, 1, 3, 4)
+    images = np.repeat(dark_to_light, channels, axis=1).astype(np.float32)
+    shown = picture(check_images(images, 1), 0)
+    assert shown.shape == (3, 4, 3)
+    np.testing.assert_array_equal(shown[..., 2].ravel(), np.round(np.linspace(0, 255, 12)))
+    np.testing.assert_array_equal(picture(check_images(0 * images + 7, 1), 0), 0)
+    units = np.clip(images, 0, 1)
+    assert set(picture(check_images(units, 1), 0).ravel()) == {0, 255}

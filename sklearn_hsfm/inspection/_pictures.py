@@ -1,6 +1,7 @@
-"""Pictures of rows: any of the forms that images come in, as arrays to draw."""
+"""Pictures of samples: any of the forms that images come in, as arrays to draw."""
 
 import numpy as np
+from PIL import Image
 
 
 def check_images(images, n_samples):
@@ -32,8 +33,18 @@ def _grey(images):
 
 
 def picture(images, row):
-    """Return one picture as uint8 (height, width, 3)."""
-    image = images.in_colour(int(row))
-    if hasattr(image, "numpy"):  # a float tensor (3, height, width)
-        image = np.round(np.clip(image.numpy(), 0, 1) * 255).transpose(1, 2, 0)
-    return np.asarray(image, dtype=np.uint8)
+    """Return one picture as uint8 (height, width, 3).
+
+    Floats beyond [0, 1], which were preprocessed, are stretched over their own range; of other
+    than three channels the mean is shown.
+    """
+    image = images.load(int(row))
+    if isinstance(image, Image.Image):
+        return np.asarray(image, dtype=np.uint8)
+    image = image.numpy().transpose(1, 2, 0).astype(np.float64)
+    if image.shape[2] != 3:
+        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    low, high = image.min(), image.max()
+    if low < 0 or high > 1:
+        image = (image - low) / max(high - low, np.finfo(float).tiny)
+    return np.round(image * 255).astype(np.uint8)
