@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_hsfm import _kmeans
 from sklearn_hsfm._choosing.folds import draw_folds
 from sklearn_hsfm.datasets import load_digit_dominoes, make_spurious_features
 from sklearn_hsfm.discovery import ShortcutFinder, _clusters
@@ -143,8 +144,8 @@ def test_an_outlier_that_no_silhouette_sees_is_no_cluster(monkeypatch):
     data, *_ = spurious()
     X = data.X_train.copy()
     X[np.flatnonzero(data.y_train == 0)[7]] = 1e3
-    monkeypatch.setattr(_clusters, "N_SILHOUETTE", 40)
-    monkeypatch.setattr(_clusters, "N_CLUSTERS", range(2, 3))
+    monkeypatch.setattr(_kmeans, "LOOKED_AT", 40)
+    monkeypatch.setattr(_clusters, "MOST_CLUSTERS", 2)
     cells = ShortcutFinder("clusters", random_state=0).fit(X, data.y_train).cells_
     assert not cells[data.y_train == 0].all(axis=1).any()
 

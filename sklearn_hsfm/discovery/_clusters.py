@@ -1,18 +1,16 @@
 """Clusters within each class, as GEORGE and SPARE look for them."""
 
 import numpy as np
-from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
 
 from sklearn_hsfm._choosing.cells import margins
 from sklearn_hsfm._choosing.folds import draw_folds
+from sklearn_hsfm._kmeans import by_silhouette
 from sklearn_hsfm.discovery._cross_fit import class_balanced, cross_fitted
 from sklearn_hsfm.discovery._split import MIN_CLASS, MIN_HURT, Split
 
 N_COMPONENTS = 50
-N_CLUSTERS = range(2, 6)
-N_SILHOUETTE = 2000  # samples whose silhouette is taken
+MOST_CLUSTERS = 5
 
 
 def clusters(Z, y, rng, *, C, share, cv, n_repeats):
@@ -55,18 +53,10 @@ def _cut(Z, rng):
     seed = rng.randint(np.iinfo(np.int32).max)
     n = min(N_COMPONENTS, *Z.shape)
     axes = PCA(n, random_state=seed).fit(Z).components_
-    seen, best = Z @ axes.T, (-np.inf,)
-    some = np.random.RandomState(seed).permutation(len(Z))[:N_SILHOUETTE]
-    for k in N_CLUSTERS:
-        found = KMeans(k, n_init=3, random_state=seed).fit(seen)
-        if len(np.unique(found.labels_[some])) < 2:  # equal samples, or a few outliers beside all
-            continue
-        width = silhouette_score(seen[some], found.labels_[some])
-        if width > best[0]:
-            best = width, found
-    if len(best) == 1:
+    found, _ = by_silhouette(Z @ axes.T, MOST_CLUSTERS, seed)
+    if found is None:
         return _whole(Z)
-    return axes, best[1].cluster_centers_, best[1].labels_
+    return axes, found.cluster_centers_, found.labels_
 
 
 def _whole(Z):

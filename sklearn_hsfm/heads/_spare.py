@@ -4,10 +4,9 @@ from numbers import Integral
 from typing import Literal
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
 
 from sklearn_hsfm._compat import Interval, StrOptions, one_or_several
+from sklearn_hsfm._kmeans import by_silhouette
 from sklearn_hsfm._label_use import LabelUse
 from sklearn_hsfm._typing import OneOrSeveral, RandomStateLike, Selection
 from sklearn_hsfm.heads._base import (
@@ -21,7 +20,6 @@ from sklearn_hsfm.heads._base import (
 from sklearn_hsfm.heads._descent import cross_entropy, descend, one_hot, shuffled
 
 CLEAR = 0.9  # silhouette from which clusters are apart
-LOOKED_AT = 2000  # rows whose silhouette is taken
 
 
 class SPAREClassifier(LastLayerClassifier):
@@ -174,28 +172,13 @@ def clusters(logits, y, most, seed):
     cells, powers, seen = np.zeros(len(y), dtype=int), np.ones(y.max() + 1), 0
     for c in np.unique(y):
         rows = np.flatnonzero(y == c)
-        labels, width = _cut(logits[rows], most, seed)
-        cells[rows] = seen + labels
-        seen += labels.max() + 1
-        powers[c] = 1.0 if width >= CLEAR else 2.0
+        found, silhouette = by_silhouette(logits[rows], most, seed)
+        if found is not None:
+            cells[rows] = np.unique(found.labels_, return_inverse=True)[1]
+        cells[rows] += seen
+        seen = cells[rows].max() + 1
+        powers[c] = 1.0 if silhouette >= CLEAR else 2.0
     return cells, powers
-
-
-def _cut(points, most, seed):
-    """Return the clustering with the largest silhouette, and that silhouette."""
-    best = -np.inf, np.zeros(len(points), dtype=int)
-    n_distinct = len(np.unique(points, axis=0))
-    for k in range(2, min(most, n_distinct, len(points) // 2) + 1):
-        labels = KMeans(k, n_init=3, random_state=seed).fit(points).labels_
-        size = min(LOOKED_AT, len(points))
-        drawn = np.random.RandomState(seed).permutation(len(points))[:size]
-        if not 2 <= len(np.unique(labels[drawn])) < size:
-            continue
-        best = max(
-            best, (silhouette_score(points[drawn], labels[drawn]), labels), key=lambda b: b[0]
-        )
-    width, labels = best
-    return np.unique(labels, return_inverse=True)[1], width
 
 
 def spare_weights(cells, y, powers):
