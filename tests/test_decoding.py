@@ -59,6 +59,17 @@ def test_a_real_pipeline_of_random_weights(fitted, tmp_path):
     assert (np.asarray(before) != np.asarray(after)).any()
 
 
+def test_folders_with_code_or_pickles_are_refused(fitted, tmp_path):
+    pytest.importorskip("diffusers", reason="diffusers is not installed (extra 'unclip')")
+    tiny_pipeline().save_pretrained(tmp_path / "pickled", safe_serialization=False)
+    with pytest.raises(OSError, match="safetensors"):
+        decode_edits(fitted, str(tmp_path / "pickled"))
+    tiny_pipeline().save_pretrained(tmp_path / "code")
+    (tmp_path / "code" / "unet" / "mine.py").write_text("raise RuntimeError('I ran')")
+    with pytest.raises(ValueError, match="holds Python files"):
+        decode_edits(fitted, str(tmp_path / "code"))
+
+
 def tiny_pipeline():
     """Return a Stable unCLIP whose every part is as small as it can be."""
     import diffusers

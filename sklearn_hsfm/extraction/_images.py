@@ -102,9 +102,12 @@ class Images:
             )
         return image
 
-    def picture(self, index):
-        """Return an RGB PIL image; floats are refused where they cannot be in [0, 1]."""
-        image = self.in_colour(index)
+    def picture(self, index, image=None):
+        """Return an RGB PIL image; floats are refused where they cannot be in [0, 1].
+
+        ``image`` is what `in_colour` returns, where it is loaded already.
+        """
+        image = self.in_colour(index) if image is None else image
         if isinstance(image, Image.Image):
             return image
         if where := outside_unit(image):

@@ -4,7 +4,6 @@ import inspect
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_hsfm._compat import Interval, StrOptions
 from sklearn_hsfm._core.device import resolve_device
+from sklearn_hsfm._diffusers import load_pipeline
 from sklearn_hsfm._doc_link import DocLinkMixin
 from sklearn_hsfm._progress import PROGRESS, bar
 from sklearn_hsfm._typing import ArrayLike, ImagesLike, Progress, RandomStateLike
@@ -227,7 +227,10 @@ class DiffusionGenerator(VersionMixin, DocLinkMixin, BaseEstimator):
         self._check_before_loading(len(images))
         pipeline = self.pipeline
         if isinstance(pipeline, str):
-            pipeline = _load(pipeline, inpaints=self.masks is not None)
+            task = "Image2Image" if self.masks is None else "Inpainting"
+            pipeline = load_pipeline(pipeline, f"AutoPipelineFor{task}")
+            pipeline.set_progress_bar_config(disable=True)  # ours counts images
+            pipeline = pipeline.to(resolve_device("auto"))
         options = self._options(pipeline)
         seeds = rng.randint(2**31 - 1, size=len(wanted.y))
         made, kept = [], []
@@ -307,8 +310,8 @@ class DiffusionGenerator(VersionMixin, DocLinkMixin, BaseEstimator):
 
     def _input(self, images, row):
         """Return a training image, its mask or None, and whether the image is of floats."""
-        is_float = isinstance(images.load(row), torch.Tensor)
-        picture = images.picture(row)
+        image = images.in_colour(row)
+        picture, is_float = images.picture(row, image), isinstance(image, torch.Tensor)
         if self.masks is None:
             return picture, None, is_float
         mask = self.masks(picture) if callable(self.masks) else self.masks[row]
@@ -333,25 +336,6 @@ class DiffusionGenerator(VersionMixin, DocLinkMixin, BaseEstimator):
                 for name, value in params.items()
             }
         )
-
-
-def _load(name, inpaints):
-    try:
-        import diffusers
-    except ImportError as error:
-        raise ImportError(
-            f"Loading the pipeline {name!r} takes diffusers, which is not installed; "
-            'pip install "sklearn-hsfm[unclip]" brings it.'
-        ) from error
-    if any(Path(name).rglob("*.py")):  # older diffusers run it without asking
-        raise ValueError(
-            f"The folder of the pipeline {name!r} holds Python files, and no code of others is run "
-            "here; if you trust it, load it yourself and pass the pipeline."
-        )
-    kind = "AutoPipelineForInpainting" if inpaints else "AutoPipelineForImage2Image"
-    pipeline = getattr(diffusers, kind).from_pretrained(name, use_safetensors=True)
-    pipeline.set_progress_bar_config(disable=True)  # ours counts images
-    return pipeline.to(resolve_device("auto"))
 
 
 def _like(made, picture, is_float):

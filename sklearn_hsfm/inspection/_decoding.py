@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from sklearn_hsfm._classifier import HSFMClassifier
+from sklearn_hsfm._diffusers import load_pipeline
 from sklearn_hsfm.inspection._kept import check_keeps
 
 
@@ -53,7 +54,9 @@ def decode_edits(
         If ``pipeline`` is a name and diffusers is not installed.
     ValueError
         If the estimator has no edited support, it lacks a sample, or the pipeline's embeddings have
-        another number of features.
+        another number of features, or its folder holds Python files.
+    OSError
+        If its weights are pickles: safetensors are read, and nothing else.
 
     Notes
     -----
@@ -82,7 +85,7 @@ def decode_edits(
     if unknown:
         raise ValueError(f"rows has {unknown}; the support has the samples 0 to {n_support - 1}.")
     if isinstance(pipeline, str):
-        pipeline = _load(pipeline)
+        pipeline = load_pipeline(pipeline, "StableUnCLIPImg2ImgPipeline")
     config = getattr(getattr(pipeline, "image_encoder", None), "config", None)
     wanted = getattr(config, "projection_dim", d)
     if wanted != d:
@@ -103,14 +106,3 @@ def decode_edits(
 
     pairs = np.stack([estimator.support_init_, estimator.support_], axis=1)
     return [tuple(decode(h) for h in pairs[row]) for row in rows]
-
-
-def _load(name):
-    try:
-        from diffusers import StableUnCLIPImg2ImgPipeline
-    except ImportError as error:
-        raise ImportError(
-            f"Loading the pipeline {name!r} takes diffusers, which is not installed; "
-            'pip install "sklearn-hsfm[unclip]" brings it.'
-        ) from error
-    return StableUnCLIPImg2ImgPipeline.from_pretrained(name)
