@@ -9,6 +9,7 @@ import torch
 
 from sklearn_hsfm import HSFMClassifier
 from sklearn_hsfm.inspection import decode_edits
+from tests.small_diffusion import ENCODER, SIZE, TEXT, small_parts
 
 
 @pytest.fixture(scope="module")
@@ -79,36 +80,19 @@ def tiny_pipeline():
     )
 
     torch.manual_seed(0)
-    size = 32
-    common = {"hidden_size": size, "intermediate_size": 37, "num_attention_heads": 4}
-    common |= {"num_hidden_layers": 1, "projection_dim": size}
-    words = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "a</w>": 3}
+    vision = {**ENCODER, "image_size": SIZE, "patch_size": 16, "projection_dim": SIZE}
     return diffusers.StableUnCLIPImg2ImgPipeline(
-        feature_extractor=transformers.CLIPImageProcessor(crop_size=size, size=size),
+        **small_parts(
+            class_embed_type="projection", projection_class_embeddings_input_dim=2 * SIZE
+        ),
+        feature_extractor=transformers.CLIPImageProcessor(crop_size=SIZE, size=SIZE),
         image_encoder=transformers.CLIPVisionModelWithProjection(
-            transformers.CLIPVisionConfig(image_size=size, patch_size=16, **common)
+            transformers.CLIPVisionConfig(**vision)
         ).eval(),
-        image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=size),
+        image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=SIZE),
         image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        tokenizer=transformers.CLIPTokenizer(vocab=words, merges=[], model_max_length=77),
         text_encoder=transformers.CLIPTextModel(
-            transformers.CLIPTextConfig(vocab_size=4, bos_token_id=0, eos_token_id=1, **common)
-        ).eval(),
-        unet=diffusers.UNet2DConditionModel(
-            sample_size=size // 2,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            block_out_channels=(32, 64),
-            attention_head_dim=4,
-            class_embed_type="projection",
-            projection_class_embeddings_input_dim=2 * size,
-            cross_attention_dim=size,
-            layers_per_block=1,
+            transformers.CLIPTextConfig(**TEXT, projection_dim=SIZE)
         ).eval(),
         scheduler=diffusers.DDIMScheduler(),
-        vae=diffusers.AutoencoderKL(
-            block_out_channels=(32, 32),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-        ).eval(),
     )

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from sklearn_hsfm.finetuning import DiffusionGenerator, GeneratedRowsClassifier, ImageGenerator
 from sklearn_hsfm.metrics import worst_group_accuracy_score
+from tests.small_diffusion import TEXT, small_parts
 from tests.test_generated import extractor, scenes
 
 Y = np.array(["cow"] * 5 + ["camel"] * 3)
@@ -348,36 +349,11 @@ def tiny_pipeline(inpaints=False):
     import transformers
 
     torch.manual_seed(0)
-    size = 32
-    words = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "a</w>": 3}
-    config = transformers.CLIPTextConfig(
-        vocab_size=4,
-        bos_token_id=0,
-        eos_token_id=1,
-        hidden_size=size,
-        intermediate_size=37,
-        num_attention_heads=4,
-        num_hidden_layers=1,
-    )
     kind = "Inpaint" if inpaints else "Img2Img"
     pipeline = getattr(diffusers, f"StableDiffusion{kind}Pipeline")(
-        tokenizer=transformers.CLIPTokenizer(vocab=words, merges=[], model_max_length=77),
-        text_encoder=transformers.CLIPTextModel(config).eval(),
-        unet=diffusers.UNet2DConditionModel(
-            sample_size=size // 2,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            block_out_channels=(32, 64),
-            attention_head_dim=4,
-            cross_attention_dim=size,
-            layers_per_block=1,
-        ).eval(),
+        **small_parts(),
+        text_encoder=transformers.CLIPTextModel(transformers.CLIPTextConfig(**TEXT)).eval(),
         scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
-        vae=diffusers.AutoencoderKL(
-            block_out_channels=(32, 32),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-        ).eval(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
